@@ -1,0 +1,25 @@
+"""What every store must do: one suite of tests, public, so that others can prove theirs.
+
+    class TestMyStore(StoreContract):
+        def make_store(self, tmp_path: Path) -> Store:
+            return MyStore(...)          # empty, its own namespace
+
+Run it with pytest, which is imported only when a test has to be skipped. For detailed messages a conftest calls
+`pytest.register_assert_rewrite("sharedstate.testing.contracts")`.
+
+Override `another` when a second, independent store object can be opened on the same state, `plant_bad_record` when bytes
+can be damaged behind the store's back, and `lose_beats` when beats can get lost.
+"""
+
+from __future__ import annotations
+
+from sharedstate.testing.contracts.beats import BeatContract
+from sharedstate.testing.contracts.journals import JournalContract
+from sharedstate.testing.contracts.races import RaceContract
+from sharedstate.testing.contracts.records import RecordContract
+
+__all__ = ["BeatContract", "JournalContract", "RaceContract", "RecordContract", "StoreContract"]
+
+
+class StoreContract(RecordContract, BeatContract, JournalContract, RaceContract):
+    """The whole contract. Subclass it with a name that pytest collects and give `make_store`."""

@@ -1,0 +1,82 @@
+"""The journal: sequences, order, events of transitions, watching."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sharedstate.store import DELETE, Decision
+from sharedstate.testing.contracts.steps import ROUNDS, THREADS, Hooks, in_threads, writes
+
+
+class JournalContract(Hooks):
+    """The journal: sequences, order, events of transitions, watching."""
+
+    def test_events_are_logged_with_the_transition_they_belong_to(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        store.transact("tasks", "T-1", writes({"n": 1}, events=[{"type": "claimed", "task": "T-1"}]))
+        store.transact("tasks", "T-1", writes({"n": 2}, events=[{"type": "released"}, {"type": "archived"}]))
+        entries = list(store.read("events"))
+        assert [entry.sequence for entry in entries] == [1, 2, 3]
+        assert [entry.value for entry in entries] == [
+            {"type": "claimed", "task": "T-1"}, {"type": "released"}, {"type": "archived"}]  # fmt: skip
+        assert [entry.record for entry in entries] == ["tasks/T-1@1", "tasks/T-1@2", "tasks/T-1@2"]
+        assert all(abs(entry.at_ms - store.now().at_ms) < 60_000 for entry in entries)
+
+    def test_keep_and_delete_may_log_events_too(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        store.transact("tasks", "T-1", writes({"n": 1}))
+        store.transact("tasks", "T-1", lambda _: Decision(result=None, events=({"type": "conflict"},)))
+        store.transact("tasks", "T-1", lambda _: Decision(result=None, write=DELETE, events=({"type": "archived"},)))
+        assert [entry.value["type"] for entry in store.read("events")] == ["conflict", "archived"]
+
+    def test_append_returns_gap_free_sequences_per_journal(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        assert [store.append("a", {"n": number}) for number in range(3)] == [1, 2, 3]
+        assert store.append("b", {"n": 0}) == 1
+        assert store.append("a", {"n": 3}) == 4
+        assert [entry.value["n"] for entry in store.read("a")] == [0, 1, 2, 3]
+        assert [entry.record for entry in store.read("b")] == [""]
+
+    def test_transactions_choose_their_journal(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        store.transact("threads", "t", writes({"n": 1}, events=[{"type": "x"}]), journal="thread-t")
+        assert [entry.value for entry in store.read("thread-t")] == [{"type": "x"}]
+        assert list(store.read("events")) == []
+
+    def test_read_honours_after_and_limit(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        assert list(store.read("events")) == []
+        for number in range(1, 11):
+            store.append("events", {"n": number})
+
+        def sequences(**kwargs: Any) -> list[int]:
+            return [entry.sequence for entry in store.read("events", **kwargs)]
+
+        assert sequences() == list(range(1, 11))
+        assert sequences(after=7) == [8, 9, 10]
+        assert sequences(after=2, limit=3) == [3, 4, 5]
+        assert sequences(limit=0) == []
+        assert sequences(after=10) == []
+        assert sequences(after=99) == []
+
+    def test_sequences_are_gap_free_across_threads(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        got: list[int] = []
+        in_threads(
+            [lambda: got.extend(store.append("events", {"n": 1}) for _ in range(ROUNDS)) for _ in range(THREADS)]
+        )
+        assert sorted(got) == list(range(1, THREADS * ROUNDS + 1))
+        assert [entry.sequence for entry in store.read("events")] == list(range(1, THREADS * ROUNDS + 1))
+
+    def test_two_stores_share_one_sequence(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        other = self.another(store, tmp_path)
+        assert [s.append("events", {"n": 1}) for s in (store, other, other, store, other)] == [1, 2, 3, 4, 5]
+
+    def test_watch_sees_what_is_already_there_and_gives_up_in_time(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        assert store.watch("events", after=0, timeout_s=0.01) is False
+        store.append("events", {"n": 1})
+        assert store.watch("events", after=0, timeout_s=5.0) is True
+        assert store.watch("events", after=1, timeout_s=0.01) is False

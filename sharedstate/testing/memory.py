@@ -1,0 +1,214 @@
+"""A store in memory with the full contract: for unit tests of everything above the store port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from sharedstate import jsonio
+from sharedstate.clock import Instant
+from sharedstate.errors import Corrupt, InvalidInput, SharedStateError
+from sharedstate.host import Host
+from sharedstate.store import (
+    BEAT,
+    DELETE,
+    KEEP,
+    Beat,
+    Decision,
+    Document,
+    Durability,
+    Entry,
+    Mark,
+    Snapshot,
+    T,
+    Unreadable,
+    Versioned,
+)
+from sharedstate.testing.clock import FakeHost
+from sharedstate.values import Value
+
+_WATCH_STEP_S = 0.02
+
+
+class _Row(Value):
+    raw: bytes
+    revision: int
+    live: int | None
+
+
+class MemoryStore:
+    """The store port over dictionaries, as strict as files: documents cross as JSON, so types are what a file gives.
+
+    Writers are serialised by one lock; readers never wait. `host` gives clock and sleep, a `FakeHost` when left out.
+    `reruns` makes every transaction run `decide` that many times more and throw the earlier decisions away, which shows
+    decisions that are not pure. While `outage` is set, every call raises it: the far side is down.
+    """
+
+    def __init__(self, host: Host | None = None, *, reruns: int = 0) -> None:
+        self.host: Host = host if host is not None else FakeHost()
+        self.outage: SharedStateError | None = None
+        self.writes = 0
+        self._reruns = reruns
+        self._guard = threading.Lock()
+        self._writer: int | None = None
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._beats: dict[tuple[str, str], Beat] = {}
+        self._journals: dict[str, list[tuple[bytes, int, str]]] = {}
+
+    # The port
+
+    def now(self) -> Instant:
+        """The host's clock."""
+        return self.host.now()
+
+    def get(self, collection: str, key: str) -> Versioned | None:
+        """The current record, without waiting for writers."""
+        self._check_outage()
+        row = self._rows.get((collection, key))
+        return None if row is None else self._versioned(collection, key, row)
+
+    def transact(
+        self,
+        collection: str,
+        key: str,
+        decide: Callable[[Snapshot], Decision[T]],
+        *,
+        journal: str = "events",
+        durability: Durability = "full",
+    ) -> T:
+        """Run `decide` under the store's lock and carry the decision out. A write from inside `decide` is refused."""
+        del durability  # memory is as durable as it gets
+        self._check_outage()
+        self._enter()
+        try:
+            for _ in range(self._reruns):
+                decide(self._snapshot(collection, key))
+            snapshot = self._snapshot(collection, key)
+            decision = decide(snapshot)
+            self._carry_out(collection, key, snapshot, decision, journal=journal)
+            return decision.result
+        finally:
+            self._leave()
+
+    def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
+        """The records of a collection as they were when the scan began."""
+        self._check_outage()
+        rows = [(key, row) for (held, key), row in list(self._rows.items()) if held == collection]
+        for key, row in rows:
+            if live_only and row.live is None:
+                continue
+            try:
+                yield self._versioned(collection, key, row)
+            except Corrupt as error:
+                yield Unreadable(name=key, reason=str(error))
+
+    def append(self, journal: str, value: Document) -> int:
+        """Append one entry; returns its sequence."""
+        self._check_outage()
+        self._enter()
+        try:
+            return self._log(journal, [value], now=self.now(), record="")
+        finally:
+            self._leave()
+
+    def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+        """Entries above `after`, in order, those present when the reading began."""
+        self._check_outage()
+        lines = self._journals.get(journal, ())
+        end = len(lines) if limit is None else min(len(lines), max(0, after) + max(0, limit))
+        for sequence in range(max(0, after) + 1, end + 1):
+            raw, at_ms, record = lines[sequence - 1]
+            value = jsonio.decode(raw, what=f"journal {journal}")
+            yield Entry(sequence=sequence, at_ms=at_ms, value=value, record=record)
+
+    def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
+        """Look at the journal every 20 ms of the host's time until it holds more than `after` or the time is over."""
+        deadline_s = self.host.monotonic_s() + timeout_s
+        while True:
+            self._check_outage()
+            if len(self._journals.get(journal, ())) > after:
+                return True
+            left_s = deadline_s - self.host.monotonic_s()
+            if left_s <= 0:
+                return False
+            self.host.sleep(min(_WATCH_STEP_S, left_s))
+
+    def close(self) -> None:
+        """Nothing to give back; the store stays usable."""
+
+    # What only tests do
+
+    def plant(self, collection: str, key: str, raw: bytes) -> None:
+        """Put bytes in place of a record's document, as corruption does."""
+        row = self._rows.get((collection, key))
+        self._rows[collection, key] = _Row(raw=raw, revision=row.revision if row else 1, live=row.live if row else None)
+
+    def lose_beats(self) -> None:
+        """Forget every beat, as a power cut may: claims look older, nothing else changes."""
+        self._beats.clear()
+
+    # Inside
+
+    def _check_outage(self) -> None:
+        if self.outage is not None:
+            raise self.outage
+
+    def _enter(self) -> None:
+        if self._writer == threading.get_ident():
+            raise InvalidInput("a decision must not write to the store: it may run several times")
+        self._guard.acquire()
+        self._writer = threading.get_ident()
+
+    def _leave(self) -> None:
+        self._writer = None
+        self._guard.release()
+
+    def _versioned(self, collection: str, key: str, row: _Row) -> Versioned:
+        value = jsonio.decode(row.raw, what=f"{collection}/{key}")
+        return Versioned(key=key, value=value, revision=row.revision, beat=self._beats.get((collection, key)))
+
+    def _snapshot(self, collection: str, key: str) -> Snapshot:
+        row = self._rows.get((collection, key))
+        now = self.now()
+        if row is None:
+            return Snapshot(value=None, revision=0, beat=None, now=now)
+        held = self._versioned(collection, key, row)
+        return Snapshot(value=held.value, revision=held.revision, beat=held.beat, now=now)
+
+    def _carry_out(self, collection: str, key: str, before: Snapshot, decision: Decision[T], *, journal: str) -> None:
+        name = (collection, key)
+        revision = before.revision
+        events = [
+            jsonio.encode(event) for event in decision.events
+        ]  # what cannot be JSON fails before anything changed
+        if not isinstance(decision.write, Mark):
+            revision += 1
+            self._rows[name] = _Row(raw=jsonio.encode(decision.write), revision=revision, live=decision.live)
+            self.writes += 1
+            self._settle_beat(name, decision.live, before)
+        elif decision.write is DELETE:
+            self._rows.pop(name, None)
+            self._beats.pop(name, None)
+        elif decision.write is BEAT:
+            self._beat(name, decision.live, before)
+        else:
+            assert decision.write is KEEP
+        if events:
+            lines = [jsonio.decode(raw, what="event") for raw in events]
+            self._log(journal, lines, now=before.now, record=f"{collection}/{key}@{revision}")
+
+    def _settle_beat(self, name: tuple[str, str], live: int | None, before: Snapshot) -> None:
+        if live is None:
+            self._beats.pop(name, None)
+        elif before.beat is None or before.beat.fence != live:
+            self._beats[name] = Beat(fence=live, seen=before.now)
+
+    def _beat(self, name: tuple[str, str], live: int | None, before: Snapshot) -> None:
+        if live is None or before.value is None:
+            raise InvalidInput(f"{name[0]}/{name[1]}: a beat needs a record and the fence that is alive")
+        self._beats[name] = Beat(fence=live, seen=before.now)
+
+    def _log(self, journal: str, values: Sequence[Document], *, now: Instant, record: str) -> int:
+        lines = self._journals.setdefault(journal, [])
+        lines.extend([(jsonio.encode(value), now.at_ms, record) for value in values])
+        return len(lines)
