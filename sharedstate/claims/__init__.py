@@ -1,0 +1,1 @@
+"""Claims: this machine's holdings, and the one place that drives both ledgers (shared task state, then local claim)."""

@@ -1,0 +1,31 @@
+"""Typed events: every state change is one entry of the journal, from which counters are derived."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+EVENT_TYPES: Final = frozenset(
+    (
+        "claimed",  # a fresh attempt began
+        "reclaimed",  # the same owner went on with a new token and a higher fence
+        "taken_over",  # another owner went on: owner_stale, owner_dead, coordinator_priority, forced
+        "released",  # the owner ended its attempt: complete, failed, abandoned
+        "swept",  # a sweep ended a stale or dead attempt as abandoned
+        "ignored",  # a person asked the fleet to leave the task alone
+        "unignored",
+        "reopened",  # a terminal task may be claimed again, retries start over
+        "conflict",  # two ledgers or two scopes disagreed; says who won and keeps what lost
+        "imported",  # state came from an older tool's ledger
+        "archived",  # an old terminal record moved out of the way, its fence kept
+        "restored",  # an archived task came back, or a corrupt record was rebuilt from the journal
+        "degraded",  # a claim was made by the local ledger alone
+        "reconciled",  # a degraded claim was accepted by the shared store
+    )
+)
+
+
+def event(kind: str, *, task: str, **fields: Any) -> dict[str, Any]:
+    """A journal document of type `kind` about `task`; fields that are None are left out."""
+    if kind not in EVENT_TYPES:
+        raise ValueError(f"unknown event type {kind!r}")
+    return {"type": kind, "task": task, **{name: value for name, value in fields.items() if value is not None}}

@@ -1,0 +1,214 @@
+"""The one seam to the machine: clock, randomness, sleep, file calls, kernel locks, liveness of processes.
+
+Everything above calls a `Host`. Tests and the simulator put their own in place and run the real code with seeded faults.
+File calls are relative to a directory descriptor (`dir_fd`) and never follow a link in the last component, so that a planted
+link cannot lead them astray; opening never blocks on a FIFO.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from sharedstate.clock import Instant
+from sharedstate.ids import Process
+from sharedstate.values import Value
+
+if sys.platform == "win32":  # filelock brings the kernel lock there; here it would cost 31 ms of start-up
+    import filelock
+else:
+    import fcntl
+
+_BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id"
+_OPEN_ALWAYS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+class FileInfo(Value):
+    """What matters of a file's status: kind, size in bytes, link count, owner, permission bits, and modification time."""
+
+    is_file: bool
+    is_dir: bool
+    size: int
+    links: int
+    uid: int
+    mode: int
+    mtime_ns: int
+    inode: int = 0
+
+
+class Host:
+    """The real machine. Methods raise `OSError` as the kernel gives it; the store translates."""
+
+    def __init__(self) -> None:
+        self._boot_id: str | None = None
+
+    # Clock and randomness
+
+    def now(self) -> Instant:
+        """Wall and boot time, milliseconds."""
+        boot_ns = time.clock_gettime_ns(_BOOT_CLOCK) if _BOOT_CLOCK is not None else time.monotonic_ns()
+        return Instant(at_ms=time.time_ns() // 1_000_000, boot_ms=boot_ns // 1_000_000, boot_id=self.boot_id())
+
+    def monotonic_s(self) -> float:
+        """Seconds of a clock that never goes back, for deadlines within this process."""
+        return time.monotonic()
+
+    def boot_id(self) -> str:
+        """Which boot of which kernel this is; empty where it cannot be told."""
+        if self._boot_id is None:
+            try:
+                fd = os.open(_BOOT_ID_PATH, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                self._boot_id = ""
+            else:
+                try:
+                    self._boot_id = os.read(fd, 64).decode().strip()
+                finally:
+                    os.close(fd)
+        return self._boot_id
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; never used while a lock is held."""
+        time.sleep(seconds)
+
+    def entropy(self, count: int) -> bytes:
+        """`count` unpredictable bytes."""
+        return os.urandom(count)
+
+    # Processes
+
+    def pid(self) -> int:
+        """The pid of this very process (asked each time: a fork changes it)."""
+        return os.getpid()
+
+    def process(self, pid: int) -> Process | None:
+        """Identity of a running process, or None when there is none or it cannot be told (not Linux)."""
+        start = self._start_of(pid)
+        if start is None or not self.boot_id():
+            return None
+        return Process(pid=pid, start=start, boot_id=self.boot_id(), pid_ns=_pid_namespace())
+
+    def is_dead(self, process: Process) -> bool:
+        """True only when the death is proved: same boot, same pid namespace, and no living process with that pid and start.
+
+        A zombie (ended, not yet reaped by its parent) is dead. Any doubt is False.
+        """
+        if not process.boot_id or process.boot_id != self.boot_id() or process.pid_ns != _pid_namespace():
+            return False
+        return self._start_of(process.pid) != process.start
+
+    def _start_of(self, pid: int) -> int | None:
+        try:
+            fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        try:
+            raw = os.read(fd, 4096)
+        except ProcessLookupError:
+            return None
+        finally:
+            os.close(fd)
+        fields = raw[raw.rindex(b")") + 2 :].split()  # the command name before it may hold anything
+        return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+    # Files
+
+    def open_dir(self, name: str, *, dir_fd: int | None = None) -> int:
+        """A descriptor of an existing directory; a link in its place is refused (ENOTDIR, ELOOP)."""
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | _OPEN_ALWAYS, dir_fd=dir_fd)
+
+    def open(self, name: str, flags: int, *, dir_fd: int | None = None) -> int:
+        """A descriptor of a file, created 0600 when `flags` say so; links refused, FIFOs never block, closed on exec."""
+        return os.open(name, flags | _OPEN_ALWAYS, 0o600, dir_fd=dir_fd)
+
+    def close(self, fd: int) -> None:
+        """Give a descriptor back."""
+        os.close(fd)
+
+    def pread(self, fd: int, count: int, offset: int) -> bytes:
+        """Up to `count` bytes at `offset`."""
+        return os.pread(fd, count, offset)
+
+    def pwrite(self, fd: int, raw: bytes, offset: int) -> int:
+        """Write at `offset`; returns how many bytes went in, which may be fewer than given."""
+        return os.pwrite(fd, raw, offset)
+
+    def fsync(self, fd: int) -> None:
+        """Data and metadata of a file, or the names in a directory, to stable storage."""
+        os.fsync(fd)
+
+    def fdatasync(self, fd: int) -> None:
+        """Data (and the size needed to read it) to stable storage."""
+        getattr(os, "fdatasync", os.fsync)(fd)
+
+    def fstat(self, fd: int) -> FileInfo:
+        """Status of an open file."""
+        return _info(os.fstat(fd))
+
+    def lstat(self, name: str, *, dir_fd: int | None = None) -> FileInfo:
+        """Status of a name, links not followed."""
+        return _info(os.lstat(name) if dir_fd is None else os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
+
+    def rename(self, old: str, new: str, *, dir_fd: int | None = None) -> None:
+        """Atomically give `old` the name `new`, replacing what was there; both in one directory."""
+        os.replace(old, new, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+    def unlink(self, name: str, *, dir_fd: int | None = None) -> None:
+        """Remove a name."""
+        os.unlink(name, dir_fd=dir_fd)
+
+    def mkdir(self, name: str, *, dir_fd: int | None = None) -> None:
+        """Make a directory, 0700."""
+        os.mkdir(name, 0o700, dir_fd=dir_fd)
+
+    def listdir(self, dir_fd: int) -> list[str]:
+        """The names in a directory, in no order."""
+        return os.listdir(dir_fd)
+
+    # Kernel locks, on descriptors that are kept
+
+    def try_lock(self, fd: int) -> bool:
+        """Take the exclusive kernel lock of an open file if it is free now. It ends with `unlock`, or with the process."""
+        if sys.platform == "win32":
+            return filelock.lock_descriptor(fd, blocking=False)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait_lock(self, fd: int, *, timeout_s: float) -> bool:
+        """Wait in the kernel's queue for the lock, at most `timeout_s`. After False the descriptor must not be used again."""
+        from sharedstate.kernel_queue import wait_in_kernel_queue
+
+        return wait_in_kernel_queue(fd, timeout_s=timeout_s)
+
+    def unlock(self, fd: int) -> None:
+        """Release the lock (before any close: a close alone leaves it to whoever shares the descriptor)."""
+        if sys.platform == "win32":
+            filelock.unlock_descriptor(fd)
+        else:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _info(status: os.stat_result) -> FileInfo:
+    kind = status.st_mode & 0o170000
+    return FileInfo(
+        is_file=kind == 0o100000,
+        is_dir=kind == 0o040000,
+        size=status.st_size,
+        links=status.st_nlink,
+        uid=status.st_uid,
+        mode=status.st_mode & 0o7777,
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+    )
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

@@ -1,0 +1,301 @@
+"""Settings with their origins: argument > environment > `sharedstate.toml` / `[tool.sharedstate]` > default.
+
+Units stand in the name. A value out of range, an unknown key in our own file, or a contradiction is refused with name and range.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sharedstate.errors import BadSettings
+from sharedstate.values import Value
+
+CONFIG_FILE: Final = "sharedstate.toml"
+_CONFIG_BYTES_MAX: Final = 1 << 20
+_TRUE: Final = frozenset(("1", "true", "yes", "on"))
+_FALSE: Final = frozenset(("0", "false", "no", "off"))
+
+
+class Setting(Value):
+    """One setting: `name` in files and arguments, `env` variable, default, allowed range (inclusive), what it does."""
+
+    name: str
+    env: str
+    default: Any
+    about: str
+    low: int = 0
+    high: int = 0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """`flag`, `number`, `list`, or `text`, told by the default."""
+        if isinstance(self.default, bool):
+            return "flag"
+        if isinstance(self.default, int):
+            return "number"
+        return "list" if isinstance(self.default, tuple) else "text"
+
+
+_DAY_MS: Final = 86_400_000
+SETTINGS: Final = (
+    Setting(name="dir", env="SHARED_STATE_DIR", default="", about="state root; default: beside the common git directory"),
+    Setting(name="url", env="SHARED_STATE_URL", default="", about="shared store; default: files under the state root"),
+    Setting(name="owner", env="SHARED_STATE_OWNER", default="", about="who claims; default: workstation/user.worktree"),
+    Setting(name="enabled", env="SHARED_STATE_ENABLED", default=True, about="use the shared ledger; false: local claims"),
+    Setting(
+        name="required",
+        env="SHARED_STATE_REQUIRED",
+        default=False,
+        about="refuse to claim while the shared store is away, instead of a degraded local claim",
+    ),
+    Setting(
+        name="heartbeat_interval_ms",
+        env="SHARED_STATE_HEARTBEAT_INTERVAL_MS",
+        default=60_000,
+        low=10,
+        high=_DAY_MS,
+        about="how often a held claim is renewed; at most a third of the stale threshold",
+    ),
+    Setting(
+        name="stale_threshold_ms",
+        env="SHARED_STATE_STALE_THRESHOLD_MS",
+        default=300_000,
+        low=30,
+        high=30 * _DAY_MS,
+        about="default ttl: a claim without a sign of life for longer may be taken over",
+    ),
+    Setting(
+        name="max_retries",
+        env="SHARED_STATE_MAX_RETRIES",
+        default=3,
+        low=0,
+        high=1000,
+        about="attempts allowed after one that ended failed, abandoned or by takeover",
+    ),
+    Setting(
+        name="owner_stale_ttl_ms",
+        env="TASK_CLAIM_OWNER_STALE_TTL_MS",
+        default=600_000,
+        low=30,
+        high=30 * _DAY_MS,
+        about="ttl of claims made by the local ledger alone",
+    ),
+    Setting(
+        name="coordinators",
+        env="SHARED_STATE_COORDINATORS",
+        default=(),
+        about="owners who may take over from a higher priority number; a trailing * matches any ending",
+    ),
+    Setting(
+        name="clock_skew_ms",
+        env="SHARED_STATE_CLOCK_SKEW_MS",
+        default=5_000,
+        low=0,
+        high=3_600_000,
+        about="how far another host's clock may run ahead",
+    ),
+    Setting(
+        name="lock_timeout_ms",
+        env="SHARED_STATE_LOCK_TIMEOUT_MS",
+        default=10_000,
+        low=1,
+        high=600_000,
+        about="longest wait for a lock before `store_busy`",
+    ),
+    Setting(
+        name="durability",
+        env="SHARED_STATE_DURABILITY",
+        default="full",
+        choices=("full", "relaxed"),
+        about="full: acknowledged changes survive a power cut; relaxed: a crash of the process only",
+    ),
+    Setting(
+        name="allow_network_fs",
+        env="SHARED_STATE_ALLOW_NETWORK_FS",
+        default=False,
+        about="write to NFS, SMB and the like, where locks may not hold",
+    ),
+    Setting(
+        name="archive_after_ms",
+        env="SHARED_STATE_ARCHIVE_AFTER_MS",
+        default=30 * _DAY_MS,
+        low=0,
+        high=3650 * _DAY_MS,
+        about="a sweep archives ended tasks that were unchanged for longer",
+    ),
+)
+BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+
+
+class Settings(Value):
+    """Resolved settings; `origins` says for each name where its value came from."""
+
+    dir: str
+    url: str
+    owner: str
+    enabled: bool
+    required: bool
+    heartbeat_interval_ms: int
+    stale_threshold_ms: int
+    max_retries: int
+    owner_stale_ttl_ms: int
+    coordinators: tuple[str, ...]
+    clock_skew_ms: int
+    lock_timeout_ms: int
+    durability: str
+    allow_network_fs: bool
+    archive_after_ms: int
+    origins: Mapping[str, str] = {}
+
+
+def resolve(
+    arguments: Mapping[str, Any] | None = None, *, env: Mapping[str, str] | None = None, folder: str | None = None
+) -> Settings:
+    """All settings for a caller in `folder` (default: the working directory). Raises `BadSettings`.
+
+    `arguments` that are None count as not given; an unknown name among them is refused.
+    """
+    given = {name: value for name, value in (arguments or {}).items() if value is not None}
+    _refuse_unknown(given, where="argument")
+    environment = os.environ if env is None else env
+    path, table = _config(os.getcwd() if folder is None else folder)
+    _refuse_unknown(table, where=path)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        raw, origin = setting.default, "default"
+        if setting.name in given:
+            raw, origin = given[setting.name], "argument"
+        elif environment.get(setting.env, "") != "":
+            raw, origin = environment[setting.env], f"environment {setting.env}"
+        elif setting.name in table:
+            raw, origin = table[setting.name], path
+        values[setting.name] = raw if origin == "default" else _parse(setting, raw, origin)
+        origins[setting.name] = origin
+    settings = Settings(**values, origins=origins)
+    _refuse_contradictions(settings)
+    return settings
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    beat, stale = settings.heartbeat_interval_ms, settings.stale_threshold_ms
+    if beat * 3 > stale:
+        raise BadSettings(
+            f"SHARED_STATE_HEARTBEAT_INTERVAL_MS={beat} must be at most a third of SHARED_STATE_STALE_THRESHOLD_MS={stale}"
+            f" (at most {stale // 3}), or one lost heartbeat would cost a claim"
+        )
+
+
+def _refuse_unknown(table: Mapping[str, Any], *, where: str) -> None:
+    for name in table:
+        if name in BY_NAME:
+            continue
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, BY_NAME, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(BY_NAME)}"
+        raise BadSettings(f"unknown setting {name!r} ({where}); {hint}")
+
+
+def _parse(setting: Setting, raw: Any, origin: str) -> Any:
+    parser: Callable[[Setting, Any], Any] = _PARSERS[setting.kind]
+    try:
+        return parser(setting, raw)
+    except (TypeError, ValueError) as error:
+        name = setting.env if origin.startswith("environment") else setting.name
+        raise BadSettings(f"{name}={raw!r} ({origin}): {error}") from None
+
+
+def _flag(setting: Setting, raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    text = str(raw).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError("expected true or false")
+
+
+def _number(setting: Setting, raw: Any) -> int:
+    if isinstance(raw, bool | float):
+        raise ValueError("expected a whole number")
+    text = str(raw).strip()
+    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 18:
+        raise ValueError(f"expected a whole number from {setting.low} to {setting.high}")
+    number = int(text)
+    if not setting.low <= number <= setting.high:
+        raise ValueError(f"must be from {setting.low} to {setting.high}")
+    return number
+
+
+def _list(setting: Setting, raw: Any) -> tuple[str, ...]:
+    items = raw.split(",") if isinstance(raw, str) else list(raw)
+    if not all(isinstance(item, str) for item in items):
+        raise ValueError("expected a list of texts")
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def _text(setting: Setting, raw: Any) -> str:
+    if isinstance(raw, os.PathLike):
+        raw = os.fspath(raw)
+    if not isinstance(raw, str) or "\0" in raw:
+        raise ValueError("expected text")
+    if setting.choices and raw not in setting.choices:
+        raise ValueError(f"expected one of {', '.join(setting.choices)}")
+    return raw
+
+
+_PARSERS: Final[dict[str, Callable[[Setting, Any], Any]]] = {
+    "flag": _flag,
+    "number": _number,
+    "list": _list,
+    "text": _text,
+}
+
+
+def _config(folder: str) -> tuple[str, Mapping[str, Any]]:
+    """The nearest configuration from `folder` up to the top of its repository: its path and table, or an empty one."""
+    here = os.path.abspath(folder)
+    while True:
+        own = os.path.join(here, CONFIG_FILE)
+        if (raw := _read(own)) is not None:
+            return own, _table(own, raw, ())
+        project = os.path.join(here, "pyproject.toml")
+        raw = _read(project)
+        if raw is not None and b"tool.sharedstate" in raw:  # tomllib costs 11 ms: only where there is something to find
+            return project, _table(project, raw, ("tool", "sharedstate"))
+        above = os.path.dirname(here)
+        if above == here or os.path.exists(os.path.join(here, ".git")):
+            return "", {}
+        here = above
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BadSettings(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return os.read(fd, _CONFIG_BYTES_MAX)
+    except OSError as error:
+        raise BadSettings(f"cannot read {path}: {error.strerror}") from error
+    finally:
+        os.close(fd)
+
+
+def _table(path: str, raw: bytes, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    import tomllib
+
+    try:
+        table: Any = tomllib.loads(raw.decode())
+    except ValueError as error:
+        raise BadSettings(f"{path}: {error}") from None
+    for key in keys:
+        table = table.get(key, {}) if isinstance(table, dict) else {}
+    if not isinstance(table, dict):
+        raise BadSettings(f"{path}: [{'.'.join(keys)}] is not a table")
+    return table

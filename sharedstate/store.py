@@ -1,0 +1,143 @@
+"""The store port: records with an atomic update, an append-only journal, heartbeats. Everything else is derived.
+
+A store never decides. It hands a `Snapshot` to a pure `decide` function and carries out the `Decision`: all of it or nothing.
+The same contract suite (`sharedstate.testing.contracts`) runs against every store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+
+from sharedstate.clock import Instant
+from sharedstate.values import Value
+
+Document = dict[str, Any]
+T = TypeVar("T")
+Durability = Literal["full", "relaxed"]
+SCHEMA: Final = 1
+
+
+class Mark(Enum):
+    """What a decision does to the record, other than writing a new value."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+    BEAT = "beat"
+
+
+KEEP: Final = Mark.KEEP
+DELETE: Final = Mark.DELETE
+BEAT: Final = Mark.BEAT
+
+
+class Beat(Value):
+    """The last sign of life of one ownership: which fence, and when. Losing one may only make a claim look older."""
+
+    fence: int
+    seen: Instant
+
+
+class Snapshot(Value):
+    """What a decision may know: the record (or None), its revision (0 when absent), its last beat, and the store's clock.
+
+    All of it is read inside the transaction; `now` is taken after the lock is held.
+    """
+
+    value: Document | None
+    revision: int
+    beat: Beat | None
+    now: Instant
+
+
+class Decision(Value, Generic[T]):
+    """What shall happen, as data.
+
+    `write`: a new document, or `KEEP`, `DELETE`, or `BEAT` (refresh the beat of fence `live`, write no record).
+    `live`: fence of the ownership that is alive after this decision; None means that nobody holds the record. Used with a new
+    document or `BEAT`; a fence that was not live before starts with a beat at `now`.
+    `events`: journal entries of this transition; they are appended in the same transition as the write, or repaired to it.
+    """
+
+    result: T
+    write: Document | Mark = KEEP
+    live: int | None = None
+    events: Sequence[Document] = ()
+
+
+class Versioned(Value):
+    """A record as read: `value` without the store's own envelope, its `revision` (1, 2, 3 …), its last `beat`."""
+
+    key: str
+    value: Document
+    revision: int
+    beat: Beat | None = None
+
+
+class Unreadable(Value):
+    """A record that a scan could not read: file or key `name`, and why. Its bytes stay where they are."""
+
+    name: str
+    reason: str
+
+
+class Entry(Value):
+    """One journal entry: `sequence` (1, 2, 3 … per journal), wall time in Unix milliseconds, the document, and which record
+    transition it belongs to (`collection/key@revision`, empty for a plain append)."""
+
+    sequence: int
+    at_ms: int
+    value: Document
+    record: str = ""
+
+
+class Store(Protocol):
+    """The port behind which files, memory, Redis, PostgreSQL or a git ref stand. Synchronous; safe for threads, not for forks."""
+
+    def now(self) -> Instant:
+        """The store's own clock: the host's for files, server time elsewhere."""
+        ...
+
+    def get(self, collection: str, key: str) -> Versioned | None:
+        """The current record, never blocked by a writer. Raises `Corrupt`, `StoreUnavailable`."""
+        ...
+
+    def transact(
+        self,
+        collection: str,
+        key: str,
+        decide: Callable[[Snapshot], Decision[T]],
+        *,
+        journal: str = "events",
+        durability: Durability = "full",
+    ) -> T:
+        """Run `decide` atomically with regard to every other writer of this record and carry its decision out.
+
+        `decide` may run several times, must be pure, and must not call the store's writing side. Returns its result once the
+        decision is as durable as asked. Raises `StoreBusy`, `StoreUnavailable`, `Corrupt`, `DurabilityUnknown`.
+        """
+        ...
+
+    def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
+        """Every record (or only those with a live ownership), in no order, never blocked by a writer.
+
+        A record changed during the scan is seen old or new; one bad record does not stop the rest.
+        """
+        ...
+
+    def append(self, journal: str, value: Document) -> int:
+        """Append one entry; returns its sequence number. Entries are durable when this returns."""
+        ...
+
+    def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+        """Entries with a sequence above `after`, in order, at most `limit`."""
+        ...
+
+    def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
+        """Wait until the journal may hold entries above `after`, or the time is over; a hint, True when something is there."""
+        ...
+
+    def close(self) -> None:
+        """Give back descriptors and connections; using the store afterwards opens them again."""
+        ...

@@ -1,0 +1,1 @@
+"""Task state: what all instances share about a task. A finite state machine, decided by pure functions."""

@@ -1,0 +1,288 @@
+"""Task states over a store: read, decide by policy, write, emit. The shared ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from sharedstate.clock import Instant
+from sharedstate.errors import Corrupt, InvalidInput
+from sharedstate.host import Host
+from sharedstate.ids import check_id
+from sharedstate.store import DELETE, Beat, Decision, Snapshot, Store, Unreadable, Versioned
+from sharedstate.tasks import policy
+from sharedstate.tasks.model import ENDINGS, Document, TaskState, dump, load
+from sharedstate.tasks.outcomes import (
+    Changed,
+    Claimed,
+    Kept,
+    Lost,
+    Refused,
+    Released,
+    RetryCheck,
+    Swept,
+)
+from sharedstate.tasks.policy import ClaimAsk, Liveness, Rules
+from sharedstate.tasks.sightings import Sightings
+from sharedstate.values import Value
+
+TASKS = "tasks"
+ARCHIVE = "archive"
+REASON_CHARACTERS_MAX = 500
+T = TypeVar("T")
+
+
+class TaskView(Value):
+    """A task as a reader sees it: its state, how alive its holder looks now, its last beat, and when that was judged."""
+
+    state: TaskState
+    alive: Liveness | None
+    beat: Beat | None
+    revision: int
+    now_ms: int
+    archived: bool = False
+
+    @property
+    def stale(self) -> bool:
+        """Whether anybody may take the task over from its holder now."""
+        return self.alive is not None and self.alive.takeover is not None
+
+
+class Statistics(Value):
+    """Counts over all readable tasks: by status, how many of the claimed are stale, attempts and retries in all."""
+
+    by_status: dict[str, int]
+    stale: int
+    ignored: int
+    attempts: int
+    retries: int
+    unreadable: int
+
+
+class Tasks:
+    """The shared ledger. Safe for threads; every change is one transaction and one journal entry.
+
+    Methods raise `InvalidId` for bad ids, `StoreError` when the store fails, `Corrupt` when this task's record is unreadable.
+    """
+
+    def __init__(self, store: Store, *, host: Host, rules: Rules, sightings: Sightings) -> None:
+        self.store = store
+        self._host = host
+        self._rules = rules
+        self._sightings = sightings
+
+    # Reading
+
+    def get(self, task: str) -> TaskView | None:
+        """One task, archived ones included, or None when it was never heard of. Never blocked by a writer; writes nothing."""
+        task = check_id(task)
+        found = self.store.get(TASKS, task)
+        archived = found is None
+        if found is None:
+            found = self.store.get(ARCHIVE, task)
+        return None if found is None else self._view(found, archived=archived)
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        owner: str | None = None,
+        stale: bool | None = None,
+        archived: bool = False,
+    ) -> Iterator[TaskView | Unreadable]:
+        """Tasks in no order, filtered. Without `status` every task; `status="claimed"` reads only the live ones."""
+        live_only = status == "claimed" and not archived
+        for found in self.store.scan(ARCHIVE if archived else TASKS, live_only=live_only):
+            if isinstance(found, Unreadable):
+                yield found
+                continue
+            try:
+                view = self._view(found, archived=archived)
+            except Corrupt as error:
+                yield Unreadable(name=found.key, reason=str(error))
+                continue
+            if _matches(view, status=status, owner=owner, stale=stale):
+                yield view
+
+    def statistics(self) -> Statistics:
+        """Counts over all tasks (reads all of them)."""
+        by_status: dict[str, int] = {}
+        stale = ignored = attempts = retries = unreadable = 0
+        for view in self.list():
+            if isinstance(view, Unreadable):
+                unreadable += 1
+                continue
+            by_status[view.state.status] = by_status.get(view.state.status, 0) + 1
+            stale += view.stale
+            ignored += view.state.ignored is not None
+            attempts += view.state.attempts
+            retries += view.state.retries
+        return Statistics(
+            by_status=by_status, stale=stale, ignored=ignored, attempts=attempts, retries=retries, unreadable=unreadable
+        )
+
+    def retry_check(self, task: str) -> RetryCheck:
+        """Whether the task may be claimed now, and why. Reads only."""
+        view = self.get(task)
+        state, alive = (None, None) if view is None else (view.state, view.alive)
+        return policy.check_retry(state, alive, task=check_id(task), rules=self._rules)
+
+    # Changing
+
+    def claim(self, ask: ClaimAsk) -> Claimed | Refused:
+        """Decide one claim in one transaction."""
+        return self._transact_judged(
+            ask.task,
+            lambda state, alive, snapshot: policy.decide_claim(state, ask, alive, snapshot.now, self._rules),
+        )
+
+    def renew(self, task: str, *, owner: str, digest: str | None) -> Kept | Lost:
+        """Refresh the heartbeat of the attempt with this owner and token fingerprint; writes no record."""
+        return self._transact(
+            task,
+            lambda state, snapshot: policy.decide_renew(state, task=task, owner=owner, digest=digest, now=snapshot.now),
+        )
+
+    def release(
+        self, task: str, *, owner: str, digest: str | None, status: str, error: str | None = None
+    ) -> Released | Lost:
+        """End the attempt with this owner and token fingerprint as `complete`, `failed` or `abandoned`."""
+        if status not in ENDINGS:
+            raise InvalidInput(f"status must be one of {', '.join(ENDINGS)}, not {status!r}")
+        return self._transact(
+            task,
+            lambda state, snapshot: policy.decide_release(
+                state, task=task, owner=owner, digest=digest, status=status, error=error, now=snapshot.now
+            ),
+        )
+
+    def withdraw(self, task: str, *, owner: str, digest: str, conflict: str) -> bool:
+        """Take back a claim that must not begin; True when it was this owner's. `conflict` says what it met."""
+        return self._transact(
+            task,
+            lambda state, snapshot: policy.decide_withdraw(
+                state, task=task, owner=owner, digest=digest, conflict=conflict, now=snapshot.now
+            ),
+        )
+
+    def forget(self, task: str) -> None:
+        """Remove a task's record altogether. Only for a ledger whose content has moved to another one, fence included."""
+        self.store.transact(TASKS, task, lambda snapshot: Decision(result=None, write=DELETE))
+
+    def sweep(self, task: str) -> Swept | None:
+        """End the live attempt of this task as abandoned if it is stale or provably dead now."""
+        return self._transact_judged(
+            task, lambda state, alive, snapshot: policy.decide_sweep(state, alive, snapshot.now)
+        )
+
+    def ignore(self, task: str, *, reason: str, by: str) -> Changed:
+        """Ask the fleet to leave the task alone until `unignore`; `reason` has 1-500 characters."""
+        task = check_id(task)
+        reason = reason.strip()
+        if not 1 <= len(reason) <= REASON_CHARACTERS_MAX:
+            raise InvalidInput(f"a reason has 1 to {REASON_CHARACTERS_MAX} characters")
+        return self._transact(
+            task,
+            lambda state, snapshot: policy.decide_ignore(state, task=task, reason=reason, by=by, now=snapshot.now),
+        )
+
+    def unignore(self, task: str, *, by: str) -> Changed:
+        """Let the fleet take the task again."""
+        task = check_id(task)
+        return self._transact(
+            task, lambda state, snapshot: policy.decide_unignore(state, task=task, by=by, now=snapshot.now)
+        )
+
+    def reopen(self, task: str, *, by: str) -> Changed:
+        """Make an ended task claimable again; retries start over, fence and history go on."""
+        task = check_id(task)
+        return self._transact(
+            task, lambda state, snapshot: policy.decide_reopen(state, task=task, by=by, now=snapshot.now)
+        )
+
+    def archive(self, task: str, *, older_than_ms: int) -> bool:
+        """Move one ended task, unchanged for `older_than_ms`, out of the way; its fence stays known. True when moved."""
+
+        def due(snapshot: Snapshot) -> TaskState | None:
+            if snapshot.value is None:
+                return None
+            state = load(task, snapshot.value)
+            old = snapshot.now.at_ms - state.updated_ms > older_than_ms
+            return state if old and state.status in ENDINGS and state.ignored is None else None
+
+        def look(snapshot: Snapshot) -> Decision[tuple[int, Document] | None]:
+            state = due(snapshot)
+            return Decision(result=None if state is None else (snapshot.revision, dump(state)))
+
+        found = self.store.transact(TASKS, task, look)
+        if found is None:
+            return False
+        revision, document = found
+        self.store.transact(ARCHIVE, task, lambda snapshot: Decision(result=None, write=document))
+
+        def remove(snapshot: Snapshot) -> Decision[bool]:
+            if snapshot.revision != revision or due(snapshot) is None:
+                return Decision(result=False)
+            return Decision(result=True, write=DELETE, events=(policy.archived_event(task, document),))
+
+        return self.store.transact(TASKS, task, remove)
+
+    # Inside
+
+    def _transact(self, task: str, decide: Callable[[TaskState | None, Snapshot], Decision[T]]) -> T:
+        return self.store.transact(TASKS, task, lambda snapshot: decide(self._state(task, snapshot), snapshot))
+
+    def _transact_judged(
+        self, task: str, decide: Callable[[TaskState | None, Liveness | None, Snapshot], Decision[T]]
+    ) -> T:
+        """As `_transact`, with the holder's liveness; a beat from the future is remembered once the decision stands."""
+        suspects: list[Beat] = []
+
+        def judged(snapshot: Snapshot) -> Decision[T]:
+            state = self._state(task, snapshot)
+            alive = self._judge(state, snapshot.beat, snapshot.now)
+            if alive is not None and alive.future is not None:
+                suspects.append(alive.future)
+            return decide(state, alive, snapshot)
+
+        result = self.store.transact(TASKS, task, judged)
+        for beat in suspects[-1:]:
+            self._sightings.note(task, beat)
+        return result
+
+    def _state(self, task: str, snapshot: Snapshot) -> TaskState | None:
+        """The state in the snapshot; of an archived task the archived one, so that its fence goes on growing."""
+        if snapshot.value is not None:
+            return load(task, snapshot.value)
+        archived = self.store.get(ARCHIVE, task)
+        return None if archived is None else load(task, archived.value)
+
+    def _view(self, found: Versioned, *, archived: bool) -> TaskView:
+        state = load(found.key, found.value)
+        now = self.store.now()
+        return TaskView(
+            state=state,
+            alive=self._judge(state, found.beat, now),
+            beat=found.beat,
+            revision=found.revision,
+            now_ms=now.at_ms,
+            archived=archived,
+        )
+
+    def _judge(self, state: TaskState | None, beat: Beat | None, now: Instant) -> Liveness | None:
+        if state is None or state.live is None or state.lease is None:
+            return None
+        dead = state.lease.process is not None and self._host.is_dead(state.lease.process)
+        alive = policy.liveness(state, beat, now, self._rules, dead=dead)
+        if alive.future is None:
+            return alive
+        first_seen = self._sightings.first_seen(state.task, alive.future)
+        return policy.liveness(state, beat, now, self._rules, dead=dead, first_seen=first_seen)
+
+
+def _matches(view: TaskView, *, status: str | None, owner: str | None, stale: bool | None) -> bool:
+    if status is not None and view.state.status != status:
+        return False
+    if owner is not None and view.state.owner != owner:
+        return False
+    return stale is None or view.stale is stale
