@@ -35,7 +35,7 @@ LAWFUL = {
     "sharedstate/host.py": "import os\nimport time\nimport sharedstate.errors\n",
     "sharedstate_adapters/redis/store.py": "import redis\nimport asyncio\nimport sharedstate.store\n",
     "sharedstate_cli/wiring.py": "import sharedstate_adapters.git.store\n",
-    "sharedstate_cli/main.py": "import sharedstate_cli.wiring\nimport sharedstate.connect\nimport sharedstate_cli.full.app\n",
+    "sharedstate_cli/main.py": "import sharedstate_cli.full.app\nimport sharedstate_cli.wiring\nimport os\n",
     "sharedstate_cli/full/app.py": "import typer\nfrom rich import table\n",
 }
 ARROWS = {
