@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer, git and make; everything else is installed into $(VENV).
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint types imports style bench soak clean
+.PHONY: help venv demo test check lint types mypy pyright imports style bench soak clean
 
 VENV ?= .venv
 WORKERS ?= 2
@@ -54,8 +54,12 @@ lint: $(STAMP)
 	@$(PY) -m ruff check $(CODE)
 	@$(PY) -m ruff format --check $(CODE)
 
-types: $(STAMP)
+types: mypy pyright
+
+mypy: $(STAMP)
 	@$(PY) -m mypy $(CODE)
+
+pyright: $(STAMP)
 	@$(PY) -m pyright --pythonpath $(PY)
 
 imports: $(STAMP)
