@@ -138,6 +138,10 @@ class Store(Protocol):
         """Wait until the journal may hold entries above `after`, or the time is over; a hint, True when something is there."""
         ...
 
+    def upkeep(self) -> list[str]:
+        """Finish what crashes left behind and remove old litter; one line for each thing done. Never waits for a lock."""
+        ...
+
     def close(self) -> None:
         """Give back descriptors and connections; using the store afterwards opens them again."""
         ...

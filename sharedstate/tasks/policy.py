@@ -70,8 +70,8 @@ class ClaimAsk(Value):
     """One request to claim.
 
     `digest_known`: fingerprint of the token the asker already holds, if any; `digest_new`: of the token it will hold.
-    `rotate`: the asker named its token itself, so an existing claim of its own changes to it. `exclusive`: the asker is a running
-    process (`process`) and does not share the claim with another running process of the same owner.
+    `exclusive`: the asker is a running process (`process`) and does not share the claim with another running process of the
+    same owner.
     `coordinator`: it may use its lower `priority`. `force_reason`: take over in any case, audited. `fence_floor`: the new fence
     is above this too (a ledger elsewhere has given it out already).
     """
@@ -80,7 +80,6 @@ class ClaimAsk(Value):
     owner: str
     digest_new: str
     digest_known: str | None = None
-    rotate: bool = False
     exclusive: bool = False
     ttl_ms: int
     host: str = ""
@@ -169,7 +168,7 @@ def _decide_on_own(
         text = f"held by another running process (pid {lease.process.pid if lease.process else '?'}) of the same owner"
         return _refuse(task, why.EXISTING_OWNER_ACTIVE, text, holder=holder)
     rebind = ask.process is not None and ask.process != lease.process
-    if same_token and not ask.rotate and not rebind and not alive.dead and ask.scope in ((), lease.scope):
+    if same_token and not rebind and not alive.dead and ask.scope in ((), lease.scope):
         claimed = _claimed(task, lease, now, outcome="already_owned")
         return Decision(result=claimed, write=BEAT, live=task.fence)
     return _begin(task, ask, now, outcome="reclaimed", retry=False)

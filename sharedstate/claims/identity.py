@@ -1,0 +1,98 @@
+"""Who is asking, and where the shared state of this repository lives."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+
+from sharedstate.errors import BadSettings
+from sharedstate.ids import check_id
+from sharedstate.values import Value
+
+_GIT_FILE_BYTES_MAX = 4096
+
+
+class Worktree(Value):
+    """Where a folder stands: `top` of its work tree, and `common`, the git directory that all work trees share."""
+
+    top: str
+    common: str
+    linked: bool
+
+
+class Identity(Value):
+    """One canonical owner in every ledger, `workstation/agent`, and where it was derived from."""
+
+    owner: str
+    host: str
+    origin: str
+
+
+def find_worktree(folder: str) -> Worktree | None:
+    """The git work tree around `folder`, or None. Reads `.git` itself; starts no git."""
+    here = os.path.abspath(folder)
+    while True:
+        dot_git = os.path.join(here, ".git")
+        if os.path.isdir(dot_git):
+            return Worktree(top=here, common=dot_git, linked=False)
+        if os.path.isfile(dot_git):
+            return _linked(here, dot_git)
+        above = os.path.dirname(here)
+        if above == here:
+            return None
+        here = above
+
+
+def _linked(top: str, dot_git: str) -> Worktree | None:
+    text = _line(dot_git)
+    if not text.startswith("gitdir:"):
+        return None
+    own = os.path.normpath(os.path.join(top, text[len("gitdir:") :].strip()))
+    shared = _line(os.path.join(own, "commondir"))
+    if not shared:  # a submodule or `git init --separate-git-dir`: its git directory is its own
+        return Worktree(top=top, common=dot_git, linked=False)
+    return Worktree(top=top, common=os.path.normpath(os.path.join(own, shared)), linked=True)
+
+
+def _line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(_GIT_FILE_BYTES_MAX).strip()
+    except OSError:
+        return ""
+
+
+def default_root(folder: str) -> str:
+    """`.cache/sharedstate` beside the repository's common git directory, so that all work trees share one state.
+
+    Outside a repository: `.cache/sharedstate` in `folder` itself.
+    """
+    tree = find_worktree(folder)
+    home = os.path.abspath(folder) if tree is None else os.path.dirname(tree.common)
+    return os.path.join(home, ".cache", "sharedstate")
+
+
+def host_name() -> str:
+    """The name of this workstation, as `uname -n` prints it."""
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")
+
+
+def identify(configured: str, *, origin: str, folder: str) -> Identity:
+    """The owner: `configured` when given, else `workstation/user.worktree`.
+
+    The default is the same in every shell of one work tree and differs between work trees and users, so that two agents in two
+    work trees are two owners. A configured owner without a slash gets the workstation in front.
+    """
+    host = host_name()
+    if configured:
+        owner = configured if "/" in configured else f"{host}/{configured}"
+        try:
+            return Identity(owner=check_id(owner, what="owner"), host=host, origin=origin)
+        except ValueError as error:
+            raise BadSettings(f"owner from {origin}: {error}") from None
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or os.environ.get("USERNAME") or f"uid{os.getuid()}"
+    tree = find_worktree(folder)
+    top = os.path.abspath(folder) if tree is None else tree.top
+    mark = blake2b(os.fsencode(top), digest_size=2).hexdigest()
+    plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in os.path.basename(top)[:40])
+    return Identity(owner=check_id(f"{host}/{user}.{plain}-{mark}", what="owner"), host=host, origin="default")

@@ -1,0 +1,88 @@
+"""This machine's holding of a task: the local ledger's record, the only place where a token is written down."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sharedstate.clock import Instant
+from sharedstate.errors import Corrupt
+from sharedstate.store import Document
+from sharedstate.tasks.outcomes import Claimed, Refused
+from sharedstate.values import Value
+
+TTL_MS_MIN: Final = 10
+TTL_MS_MAX: Final = 30 * 86_400_000
+TOKEN_CHARACTERS_MAX: Final = 200
+META_ENTRIES_MAX: Final = 50
+META_CHARACTERS_MAX: Final = 1000
+
+
+class LocalClaim(Value, hidden=("token",)):
+    """What the owner's machine knows of its claim, last `seen` alive. Derived from the task state, and repaired from it by the next claim."""
+
+    task: str
+    owner: str
+    token: str
+    fence: int
+    ttl_ms: int
+    seen: Instant
+    degraded: bool = False
+
+
+class NothingEligible(Value):
+    """None of the candidates could be claimed: how many were looked at, and why each was refused."""
+
+    considered: int
+    refused: tuple[Refused, ...]
+
+
+class SweepReport(Value):
+    """What one sweep did. `dry_run`: what it would have done. Unreadable records are named, never touched."""
+
+    swept: tuple[object, ...]
+    archived: tuple[str, ...]
+    reconciled: tuple[str, ...]
+    conflicts: tuple[str, ...]
+    unreadable: tuple[object, ...]
+    examined: int
+    dry_run: bool = False
+
+
+class ClaimMany(Value):
+    """Result of a claim over several tasks: those that are yours now, and those refused."""
+
+    claimed: tuple[Claimed, ...]
+    refused: tuple[Refused, ...]
+
+
+def dump_local(claim: LocalClaim) -> Document:
+    """The document of a local claim, token included: it stays in the machine-local ledger."""
+    return {
+        "owner": claim.owner,
+        "token": claim.token,
+        "fence": claim.fence,
+        "ttl_ms": claim.ttl_ms,
+        "degraded": claim.degraded,
+        "seen": claim.seen.fields(),
+    }
+
+
+def load_local(task: str, document: Document) -> LocalClaim:
+    """The local claim in a document, or `Corrupt`."""
+    owner, token, fence = document.get("owner"), document.get("token"), document.get("fence")
+    if not isinstance(owner, str) or not isinstance(token, str) or not isinstance(fence, int):
+        raise Corrupt(f"local claim of task {task!r}: owner, token or fence is missing")
+    ttl_ms, seen = document.get("ttl_ms"), document.get("seen")
+    try:
+        moment = Instant(**seen) if isinstance(seen, dict) else Instant(at_ms=0, boot_ms=0, boot_id="")
+    except TypeError as error:
+        raise Corrupt(f"local claim of task {task!r}: {error}") from None
+    return LocalClaim(
+        task=task,
+        owner=owner,
+        token=token,
+        fence=fence,
+        ttl_ms=ttl_ms if isinstance(ttl_ms, int) else TTL_MS_MIN,
+        seen=moment,
+        degraded=document.get("degraded") is True,
+    )

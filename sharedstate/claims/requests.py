@@ -1,0 +1,102 @@
+"""What a claim's arguments may be: every bound in one place, each refused with name and range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sharedstate.claims.model import (
+    META_CHARACTERS_MAX,
+    META_ENTRIES_MAX,
+    TOKEN_CHARACTERS_MAX,
+    TTL_MS_MAX,
+    TTL_MS_MIN,
+)
+from sharedstate.errors import InvalidInput
+from sharedstate.ids import check_id
+from sharedstate.tasks import outcomes as why
+from sharedstate.tasks.model import ABANDONED, COMPLETE, FAILED
+from sharedstate.tasks.service import TaskView
+
+REASON_CHARACTERS_MAX = 500
+PRIORITY_MAX = 1_000_000
+
+
+def owner_of(owner: str | None, *, default: str, host: str) -> str:
+    """The canonical owner: `workstation/agent`; an owner without a slash gets this workstation in front."""
+    if owner is None:
+        return default
+    return check_id(owner if "/" in owner else f"{host}/{owner}", what="owner")
+
+
+def check_ttl(ttl_ms: Any, *, default: int) -> int:
+    """The ttl in milliseconds, within 10 ms to 30 days."""
+    chosen: Any = default if ttl_ms is None else ttl_ms
+    if isinstance(chosen, bool) or not isinstance(chosen, int) or not TTL_MS_MIN <= chosen <= TTL_MS_MAX:
+        raise InvalidInput(f"ttl must be from {TTL_MS_MIN} ms to {TTL_MS_MAX // 86_400_000} days, not {chosen!r} ms")
+    return int(chosen)
+
+
+def check_token(token: str | None) -> str | None:
+    """A token given by the caller: 8 to 200 printable ASCII characters without spaces."""
+    if token is None:
+        return None
+    if not 8 <= len(token) <= TOKEN_CHARACTERS_MAX or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidInput(f"a token has 8 to {TOKEN_CHARACTERS_MAX} printable ASCII characters without spaces")
+    return token
+
+
+def check_priority(priority: Any) -> int:
+    """0 (most urgent) to 1,000,000."""
+    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= PRIORITY_MAX:
+        raise InvalidInput(f"priority must be from 0 to {PRIORITY_MAX}, not {priority!r}")
+    return int(priority)
+
+
+def check_force_reason(reason: str | None) -> str | None:
+    """The audited reason of a forced takeover: 1 to 500 characters that are not blank."""
+    if reason is None:
+        return None
+    if not 1 <= len(reason.strip()) <= REASON_CHARACTERS_MAX:
+        raise InvalidInput(f"force needs a reason of 1 to {REASON_CHARACTERS_MAX} characters")
+    return reason.strip()
+
+
+def check_meta(meta: Mapping[str, Any] | None) -> dict[str, str]:
+    """Up to 50 texts of up to 1,000 characters under names of up to 200."""
+    if meta is None:
+        return {}
+    if len(meta) > META_ENTRIES_MAX:
+        raise InvalidInput(f"meta has at most {META_ENTRIES_MAX} entries, not {len(meta)}")
+    for name, text in meta.items():
+        check_id(name, what="meta name")
+        if not isinstance(text, str) or len(text) > META_CHARACTERS_MAX:
+            raise InvalidInput(f"meta {name!r} must be text of at most {META_CHARACTERS_MAX} characters")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput(f"meta {name!r} contains a lone surrogate") from None
+    return dict(meta)
+
+
+def is_coordinator(owner: str, patterns: Sequence[str]) -> bool:
+    """Whether a configured pattern names this owner; a trailing `*` matches any ending."""
+    return any(owner == p or (p.endswith("*") and owner.startswith(p[:-1])) for p in patterns)
+
+
+def ineligible(view: TaskView, *, owner: str, retries_max: int, options: Mapping[str, Any]) -> str | None:
+    """Why a look without a lock already tells that this owner cannot begin the task now, or None. Its own live claims count too."""
+    state = view.state
+    if state.ignored is not None:
+        return why.TASK_IGNORED
+    if state.owner == owner and not view.stale:
+        return why.TASK_ALREADY_CLAIMED
+    if options.get("reopen") or options.get("force_reason") or options.get("priority") is not None:
+        return None
+    if state.owner is not None and not view.stale:
+        return why.EXISTING_OWNER_ACTIVE
+    if state.status == COMPLETE:
+        return why.TASK_ALREADY_COMPLETE
+    if state.status in (FAILED, ABANDONED) and state.retries >= retries_max:
+        return why.MAX_RETRIES_EXCEEDED
+    return None

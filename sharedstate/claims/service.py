@@ -1,0 +1,299 @@
+"""Claims: take a task, keep it, end it. The front door of the library's main job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sharedstate import logs
+from sharedstate.claims import requests
+from sharedstate.claims.ledger import Ledger
+from sharedstate.claims.ledgers import Ledgers, local_claim
+from sharedstate.claims.model import ClaimMany, LocalClaim, NothingEligible, SweepReport
+from sharedstate.claims.scopes import Overlap, Scopes, check_scope
+from sharedstate.errors import Corrupt, StoreError, StoreUnavailable
+from sharedstate.host import Host
+from sharedstate.ids import check_id, digest_of
+from sharedstate.settings import Settings
+from sharedstate.store import Store
+from sharedstate.tasks import outcomes as why
+from sharedstate.tasks.model import COMPLETE, PRIORITY_DEFAULT
+from sharedstate.tasks.outcomes import Claimed, Kept, Lost, Refused, Released, Unverifiable
+from sharedstate.tasks.policy import ClaimAsk
+from sharedstate.tasks.service import Tasks
+
+if TYPE_CHECKING:
+    from sharedstate.claims.hold import Hold
+
+CANDIDATES_MAX = 100_000
+
+
+class Claims:
+    """Exclusive claims with fences. Safe for threads; open a new `SharedState` after a fork.
+
+    Every method takes `owner` (default: `whoami`). Renew and release find the secret token in this machine's ledger, so that a later
+    shell needs none; `token` overrides it. Raises `InvalidInput` for bad arguments, `StoreError` when the store fails, `Corrupt` when
+    the task's record is unreadable; everything expected is a value.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledgers: Ledgers,
+        ledger: Ledger,
+        local_store: Store,
+        host: Host,
+        settings: Settings,
+        owner: str,
+        host_name: str,
+    ) -> None:
+        self.ledgers = ledgers
+        self.tasks: Tasks = ledgers.shared
+        self.settings = settings
+        self.owner = owner
+        self.host = host
+        self._ledger = ledger
+        self.local_store = local_store
+        self._host_name = host_name
+
+    def claim(
+        self,
+        task: str,
+        *,
+        owner: str | None = None,
+        ttl_ms: int | None = None,
+        token: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        scope: Sequence[str] = (),
+        priority: int | None = None,
+        force_reason: str | None = None,
+        reopen: bool = False,
+        bind: bool = False,
+    ) -> Claimed | Refused:
+        """Claim a task for `ttl_ms` (10 ms to 30 days; default the stale threshold), to be renewed before it is over.
+
+        `scope`: files or folders the work will touch; refused when another live claim's scope overlaps. `meta`: up to 50 texts.
+        `priority`: lower takes over from higher if the owner is a configured coordinator. `force_reason`: take over in any case, audited.
+        `reopen`: start an ended task again. `bind`: tie the claim to this process, so that its proved death ends the claim at once
+        and no other running process of the same owner shares it; without it a claim is a pure lease and lives until its ttl.
+        """
+        ask, token_new, token_known = self._ask(
+            task,
+            owner=owner,
+            ttl_ms=ttl_ms,
+            token=token,
+            meta=meta,
+            scope=scope,
+            priority=priority,
+            force_reason=force_reason,
+            reopen=reopen,
+            bind=bind,
+        )
+        met = self._scope_conflict(ask) if ask.scope else None
+        if met is not None:
+            return _scope_refused(ask.task, met)
+        answer = self.ledgers.claim(ask, ttl_given=ttl_ms is not None)
+        if isinstance(answer, Refused):
+            self._roll_back(ask, answer)
+            return answer
+        met = self._enter_scope(ask, answer) if answer.scope and answer.outcome != "already_owned" else None
+        if met is not None:
+            return _scope_refused(ask.task, met)
+        kept_token = token_known if answer.outcome == "already_owned" and token_known else token_new
+        self._write_down(local_claim(answer, token=kept_token, store=self.local_store))
+        logs.info("%s %r for %s, fence %d", answer.outcome, answer.task, answer.owner, answer.fence)
+        return answer.replace(token=kept_token)
+
+    def claim_next(self, candidates: Iterable[str], **options: Any) -> Claimed | NothingEligible:
+        """Claim the first candidate that can be claimed, in the given order; options as in `claim`.
+
+        Ineligible candidates (ignored, held, complete, exhausted) are passed over without a lock and starve nobody.
+        """
+        taken = self.claim_many(candidates, slots=1, **options)
+        if taken.claimed:
+            return taken.claimed[0]
+        return NothingEligible(considered=len(taken.refused), refused=taken.refused)
+
+    def claim_many(self, candidates: Iterable[str], *, slots: int, **options: Any) -> ClaimMany:
+        """Claim up to `slots` of the candidates in order. What is ineligible, or already this owner's, takes no slot.
+
+        At most 100,000 candidates are looked at. A candidate with an unreadable record is refused with reason `corrupt`.
+        """
+        owner = requests.owner_of(options.get("owner"), default=self.owner, host=self._host_name)
+        claimed: list[Claimed] = []
+        refused: list[Refused] = []
+        for index, candidate in enumerate(candidates):
+            if len(claimed) >= slots or index >= CANDIDATES_MAX:
+                break
+            answer = self._claim_candidate(candidate, owner, options)
+            if isinstance(answer, Claimed):
+                claimed.append(answer)
+            else:
+                refused.append(answer)
+        return ClaimMany(claimed=tuple(claimed), refused=tuple(refused))
+
+    def renew(
+        self, task: str, *, owner: str | None = None, token: str | None = None
+    ) -> Kept | Lost | Unverifiable:
+        """Show that the owner is alive. Only `Lost` means stop; `Unverifiable` means go on, but not beyond the ttl."""
+        task = check_id(task)
+        who, secret = self._credentials(task, owner, token)
+        answer = self.ledgers.renew(task, owner=who, digest=None if secret is None else digest_of(secret))
+        if isinstance(answer, Lost):
+            self._forget_lost(task, who, answer)
+        return answer
+
+    def release(
+        self,
+        task: str,
+        *,
+        status: str = COMPLETE,
+        error: str | None = None,
+        owner: str | None = None,
+        token: str | None = None,
+    ) -> Released | Lost:
+        """End the attempt as `complete`, `failed` (with `error`, cut at 2,000 characters) or `abandoned`. A repeated release is fine."""
+        task = check_id(task)
+        who, secret = self._credentials(task, owner, token)
+        digest = None if secret is None else digest_of(secret)
+        answer = self.ledgers.release(task, owner=who, digest=digest, status=status, error=error)
+        if isinstance(answer, Released):
+            self._forget(task, who, answer.fence)
+            logs.info("released %r as %s, fence %d", task, answer.status, answer.fence)
+        else:
+            self._forget_lost(task, who, answer)
+        return answer
+
+    def hold(self, task: str, **options: Any) -> Hold:
+        """`with claims.hold("T-1") as claim:` claims bound to this process, renews in the background, and releases with the outcome
+        of the body: `complete`, or `failed` with the exception. Options as in `claim`. Raises `ClaimRefused` on entering."""
+        from sharedstate.claims.hold import Hold
+
+        return Hold(self, task, options)
+
+    def sweep(self, *, dry_run: bool = False, limit: int = 10_000) -> SweepReport:
+        """End stale and dead claims, carry degraded ones over, archive old ended tasks, tidy up. Idempotent, at most `limit` changes."""
+        from sharedstate.claims.sweep import run_sweep
+
+        return run_sweep(self, self._ledger, self.local_store, dry_run=dry_run, limit=limit)
+
+    def local(self, task: str) -> LocalClaim | None:
+        """What this machine's ledger knows of its claim of the task, token included; None when it holds none."""
+        return self._ledger.get(check_id(task))
+
+    # Inside
+
+    def _ask(
+        self, task: str, *, owner: str | None, token: str | None, ttl_ms: int | None, **given: Any
+    ) -> tuple[ClaimAsk, str, str | None]:
+        """The request as a value, with the token that a new attempt gets and the one already known."""
+        task = check_id(task)
+        who = requests.owner_of(owner, default=self.owner, host=self._host_name)
+        local = self._ledger.get(task)
+        mine = local is not None and local.owner == who
+        known = requests.check_token(token) or (local.token if local is not None and mine else None)
+        fresh = token or self.host.entropy(20).hex()
+        process = self.host.process(self.host.pid()) if given["bind"] else None
+        priority = PRIORITY_DEFAULT if given["priority"] is None else given["priority"]
+        ask = ClaimAsk(
+            task=task,
+            owner=who,
+            digest_new=digest_of(fresh),
+            digest_known=None if known is None else digest_of(known),
+            exclusive=given["bind"],
+            ttl_ms=requests.check_ttl(ttl_ms, default=self.settings.stale_threshold_ms),
+            host=self._host_name,
+            process=process,
+            priority=requests.check_priority(priority),
+            coordinator=requests.is_coordinator(who, self.settings.coordinators),
+            force_reason=requests.check_force_reason(given["force_reason"]),
+            reopen=given["reopen"],
+            scope=check_scope(given["scope"]),
+            meta=requests.check_meta(given["meta"]),
+        )
+        return ask, fresh, known
+
+    def _claim_candidate(self, candidate: str, owner: str, options: Mapping[str, Any]) -> Claimed | Refused:
+        try:
+            view = self.tasks.get(candidate) if self.settings.enabled else None
+        except Corrupt as error:
+            return Refused(task=candidate, reason=error.code, detail=str(error))
+        except StoreError:
+            view = None  # the claim itself decides what a store that is away means
+        if view is not None:
+            reason = requests.ineligible(view, owner=owner, retries_max=self.settings.max_retries, options=options)
+            if reason is not None:
+                return Refused(task=view.state.task, reason=reason, detail="not eligible now")
+        return self.claim(candidate, **options)
+
+    def _credentials(self, task: str, owner: str | None, token: str | None) -> tuple[str, str | None]:
+        who = requests.owner_of(owner, default=self.owner, host=self._host_name)
+        if token is not None:
+            return who, requests.check_token(token)
+        local = self._ledger.get(task)
+        return who, local.token if local is not None and local.owner == who else None
+
+    def _scope_conflict(self, ask: ClaimAsk) -> Overlap | None:
+        """A look before the claim, so that an ordinary refusal writes nothing."""
+        try:
+            return self._scopes(degraded=not self.settings.enabled).conflict(ask.scope, task=ask.task)
+        except StoreUnavailable:
+            return None  # the claim itself decides what a store that is away means
+
+    def _enter_scope(self, ask: ClaimAsk, answer: Claimed) -> Overlap | None:
+        scopes = self._scopes(degraded=answer.degraded)
+        met = scopes.enter(answer.scope, task=ask.task, fence=answer.fence, owner=ask.owner)
+        if met is not None:
+            home = self.ledgers.fallback if answer.degraded else self.tasks
+            home.withdraw(ask.task, owner=ask.owner, digest=ask.digest_new, conflict=met.text())
+        return met
+
+    def _scopes(self, *, degraded: bool) -> Scopes:
+        home = self.ledgers.fallback if degraded else self.tasks
+        return Scopes(home.store, is_live=lambda task, fence: _is_live(home, task, fence))
+
+    def _roll_back(self, ask: ClaimAsk, refused: Refused) -> None:
+        """The shared refusal is final: a local claim of the same owner that says otherwise ends (unless a sibling process has it)."""
+        if refused.holder is not None and refused.holder.owner == ask.owner:
+            return
+        local = self._ledger.get(ask.task)
+        if local is not None and local.owner == ask.owner and refused.reason != why.TASK_IGNORED:
+            self._forget(ask.task, ask.owner, local.fence)
+
+    def _write_down(self, claim: LocalClaim) -> None:
+        try:
+            self._ledger.put(claim)
+        except StoreError as error:
+            if claim.degraded:
+                raise
+            logs.warn("claim of %r stands, but not in this machine's ledger: %s", claim.task, error)
+
+    def _forget(self, task: str, owner: str, fence: int) -> None:
+        try:
+            self._ledger.remove(task, owner=owner, fence=fence)
+        except StoreError as error:
+            logs.warn("local claim of %r could not be removed; the next sweep does it: %s", task, error)
+
+    def _forget_lost(self, task: str, owner: str, lost: Lost) -> None:
+        local = self._ledger.get(task)
+        if local is None or local.owner != owner:
+            return
+        gone = lost.reason != why.ATTEMPT_TOKEN_MISMATCH or (lost.holder is not None and lost.holder.fence > local.fence)
+        if gone:
+            self._forget(task, owner, local.fence)
+
+
+def _scope_refused(task: str, met: Overlap) -> Refused:
+    return Refused(task=task, reason=why.SCOPE_CONFLICT, detail=met.text(), conflict=met.task)
+
+
+def _is_live(home: Tasks, task: str, fence: int) -> bool:
+    """Whether this very claim stands; a stale one is swept first, so that its owner cannot revive it by a late renew."""
+    try:
+        view = home.get(task)
+        if view is not None and view.stale and view.state.live == fence:
+            home.sweep(task)
+            view = home.get(task)
+    except Corrupt:
+        return True  # a blocked task keeps its scope until it is repaired
+    return view is not None and view.state.live == fence

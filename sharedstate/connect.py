@@ -1,0 +1,130 @@
+"""`SharedState.open(...)`: the one front door. Resolves settings, finds the state root, wires stores to services."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, cast
+
+from sharedstate.claims.identity import Identity, default_root, host_name, identify
+from sharedstate.claims.ledger import Ledger
+from sharedstate.claims.ledgers import JOURNAL, Ledgers
+from sharedstate.claims.service import Claims
+from sharedstate.errors import BadSettings
+from sharedstate.files.store import FileStore
+from sharedstate.host import Host
+from sharedstate.settings import Settings, resolve
+from sharedstate.store import Store
+from sharedstate.tasks.policy import Rules
+from sharedstate.tasks.service import Tasks
+from sharedstate.tasks.sightings import Sightings
+
+ENTRY_POINTS = "sharedstate.stores"
+
+
+class SharedState:
+    """The shared state of one repository: `.claims`, `.tasks`, `.settings`, `.identity`, and the stores behind them.
+
+    Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
+    """
+
+    def __init__(self, *, settings: Settings, identity: Identity, root: str, shared: Store, local: Store, host: Host) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.root = root
+        self.store = shared
+        self.local_store = local
+        self.host = host
+        rules = Rules(retries_max=settings.max_retries, skew_ms=settings.clock_skew_ms)
+        sightings = Sightings(local)
+        self.tasks = Tasks(shared, host=host, rules=rules, sightings=sightings)
+        ledger = Ledger(local)
+        ledgers = Ledgers(
+            shared=self.tasks,
+            fallback=Tasks(local, host=host, rules=rules, sightings=sightings),
+            ledger=ledger,
+            local_store=local,
+            settings=settings,
+            separate=not (isinstance(shared, FileStore) and shared.root == root),
+        )
+        self.claims = Claims(
+            ledgers=ledgers,
+            ledger=ledger,
+            local_store=local,
+            host=host,
+            settings=settings,
+            owner=identity.owner,
+            host_name=identity.host,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        owner: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        store: Store | None = None,
+        host: Host | None = None,
+        **settings: Any,
+    ) -> SharedState:
+        """Open the state of the repository around `folder` (default: the working directory), or under `root`.
+
+        Other keywords are settings by name (`stale_threshold_ms=60_000`); they win over environment and files. `store` replaces the
+        shared store, `host` the machine (tests). Nothing is created before the first write. Raises `BadSettings`.
+        """
+        here = os.getcwd() if folder is None else os.fspath(folder)
+        given = {"dir": None if root is None else os.fspath(root), "owner": owner, **settings}
+        resolved = resolve(given, folder=here)
+        home = os.path.abspath(os.path.join(here, resolved.dir)) if resolved.dir else default_root(here)
+        machine = host or Host()
+        local = _file_store(os.path.join(home, "local", "ledger"), resolved, machine)
+        shared = store if store is not None else _shared_store(home, resolved, machine)
+        identity = identify(resolved.owner, origin=resolved.origins["owner"], folder=here)
+        return cls(settings=resolved, identity=identity, root=home, shared=shared, local=local, host=machine)
+
+    def events(self, *, after: int = 0, limit: int | None = None) -> Any:
+        """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""
+        return self.store.read(JOURNAL, after=after, limit=limit)
+
+    def close(self) -> None:
+        """Give back descriptors and connections."""
+        self.store.close()
+        self.local_store.close()
+
+    def __enter__(self) -> SharedState:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _file_store(root: str, settings: Settings, host: Host) -> FileStore:
+    return FileStore(
+        root,
+        host=host,
+        lock_timeout_s=settings.lock_timeout_ms / 1000,
+        allow_network=settings.allow_network_fs,
+        durability="relaxed" if settings.durability == "relaxed" else "full",
+    )
+
+
+def _shared_store(home: str, settings: Settings, host: Host) -> Store:
+    scheme, _, rest = settings.url.partition("://")
+    if not settings.url or settings.url == f"file://{home}":
+        return _file_store(home, settings, host)
+    if scheme == "file" and os.path.isabs(rest):
+        return _file_store(rest, settings, host)
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name == scheme:
+            opened = point.load().from_url(settings.url, settings=settings, host=host)
+            return cast("Store", opened)
+    known = ", ".join(sorted(point.name for point in entry_points(group=ENTRY_POINTS)))
+    raise BadSettings(f"no store for the URL scheme {scheme!r} ({settings.origins['url']}); installed: {known}")
+
+
+__all__ = ["SharedState", "host_name"]
