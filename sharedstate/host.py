@@ -83,6 +83,10 @@ class Host:
         """The pid of this very process (asked each time: a fork changes it)."""
         return os.getpid()
 
+    def uid(self) -> int:
+        """The effective user: who owns what this process creates (0 where there are no users)."""
+        return os.geteuid() if hasattr(os, "geteuid") else 0
+
     def process(self, pid: int) -> Process | None:
         """Identity of a running process, or None when there is none or it cannot be told (not Linux)."""
         start = self._start_of(pid)

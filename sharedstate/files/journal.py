@@ -1,0 +1,248 @@
+"""Journals: append-only segments of JSON lines with sequence numbers.
+
+Line: `{"seq":7,"at":"…Z","record":"tasks/T-1@3", …fields of the entry}`. Appenders take turns under a lock, readers
+take none. A crash may leave an unterminated tail: the next appender ends it with a newline, readers skip what does not
+parse, and the sequence goes on from the last good line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from json.encoder import encode_basestring
+
+from sharedstate import jsonio
+from sharedstate.clock import iso_of_ms, ms_of_iso
+from sharedstate.errors import Corrupt, InvalidInput
+from sharedstate.files.faults import translated
+from sharedstate.files.plain import Descriptor, check_plain, read_fully, sync_directory, write_fully
+from sharedstate.files.roots import JOURNAL, Root
+from sharedstate.files.stripes import Lock
+from sharedstate.store import Document, Entry
+
+SEGMENT_BYTES_MAX = 4 * 1024 * 1024
+LINE_BYTES_MAX = 1024 * 1024
+_SUFFIX = ".jsonl"
+_DIGITS = 16
+_PIECE_BYTES = 64 * 1024
+_TAIL_BYTES = 4096
+_OWN_NAMES = frozenset(("seq", "at", "record"))
+
+
+class Segment:
+    """One file of a journal: its first sequence, and what this object last knew of its end."""
+
+    __slots__ = ("directory", "file", "first", "last", "size", "terminated")
+
+    def __init__(self, directory: Descriptor, first: int, file: Descriptor) -> None:
+        self.directory = directory
+        self.first = first
+        self.file = file
+        self.size = 0
+        self.last = first - 1
+        self.terminated = True
+
+
+class Journal:
+    """One journal. `append` is called by many threads and processes; reading never waits for them."""
+
+    def __init__(self, root: Root, name: str, lock: Lock, *, timeout_s: float) -> None:
+        self.name = name
+        self._root = root
+        self._lock = lock
+        self._timeout_s = timeout_s
+        self._place = f"{JOURNAL}/{name}"
+        self._tail: Segment | None = None
+
+    def append(self, bodies: Sequence[bytes], *, at_ms: int, record: str = "", durable: bool = True) -> int:
+        """Append entries, given by `body_of`, in one write; returns the last sequence. Raises `OSError` as it comes."""
+        lock = self._lock
+        lock.acquire(timeout_s=self._timeout_s, what=f"journal {self.name}")
+        try:
+            tail = self._end()
+            last, size = tail.last, tail.size
+            head = f'"at":"{iso_of_ms(at_ms)}","record":{encode_basestring(record)}'.encode()
+            lines = [b'{"seq":%d,%b%b' % (last + 1 + index, head, body) for index, body in enumerate(bodies)]
+            raw = b"".join(lines) if tail.terminated else b"\n" + b"".join(lines)
+            self._tail = None  # until the write is known to be whole
+            write_fully(self._root.host, tail.file.fd, raw, size)
+            tail.size, tail.last, tail.terminated = size + len(raw), last + len(bodies), True
+            self._tail = tail
+        finally:
+            lock.release()
+        if durable:
+            self._root.host.fdatasync(tail.file.fd)
+        return last + len(bodies)
+
+    def last_known(self) -> int:
+        """A sequence that the journal has certainly reached; taken without a lock, so others may be ahead."""
+        tail = self._tail
+        if tail is None:
+            tail = self._newest_segment()
+        return 0 if tail is None else tail.last
+
+    def read(self, after: int = 0) -> Iterator[Entry]:
+        """Entries above `after`, in order, up to the last whole line; lines that do not parse are skipped."""
+        for first in self._starting_points(after):
+            for line in self._lines(first):
+                entry = parsed(line)
+                if entry is not None and entry.sequence > after:
+                    after = entry.sequence
+                    yield entry
+
+    def search(self, record: str, *, after: int) -> list[Document]:
+        """Entries above `after` that belong to one transition `collection/key@revision`."""
+        mark = encode_basestring(record).encode()
+        found: list[Document] = []
+        for first in self._starting_points(after):
+            for line in self._lines(first):
+                entry = parsed(line) if mark in line else None  # parsing every line of a segment takes 0.3 s
+                if entry is not None and entry.sequence > after and entry.record == record:
+                    found.append(entry.value)
+        return found
+
+    def horizon(self) -> int:
+        """The sequence before the last two segments: entries up to it were synced when the journal moved on."""
+        firsts = self._firsts()
+        return firsts[-2] - 1 if len(firsts) > 2 else 0
+
+    def damage(self) -> int:
+        """How many whole lines do not parse."""
+        return sum(parsed(line) is None for first in self._firsts() for line in self._lines(first))
+
+    def state(self) -> tuple[int, int] | None:
+        """First sequence and size of the newest segment: while it is the same, nothing was appended."""
+        firsts = self._firsts()
+        if not firsts:
+            return None
+        directory = self._root.directory(self._place)
+        if directory is None:
+            return None
+        return firsts[-1], self._root.host.lstat(_segment_name(firsts[-1]), dir_fd=directory.fd).size
+
+    # The end, under the lock
+
+    def _end(self) -> Segment:
+        tail = self._tail
+        directory = self._root.make_directory(self._place)
+        # Only a full segment is ever followed by another, so one that is not full is still the newest.
+        if tail is None or tail.directory is not directory or tail.size >= SEGMENT_BYTES_MAX:
+            tail = self._newest_segment() or self._new_segment(directory, 1)
+        info = self._root.host.fstat(tail.file.fd)
+        if info.links == 0:
+            self._root.reopen(self._place)
+            directory = self._root.make_directory(self._place)
+            tail = self._newest_segment() or self._new_segment(directory, 1)
+        elif info.size != tail.size:
+            self._look_at_end(tail, info.size)
+        if tail.size >= SEGMENT_BYTES_MAX and tail.terminated:
+            tail = self._new_segment(directory, tail.last + 1)
+        return tail
+
+    def _newest_segment(self) -> Segment | None:
+        directory = self._root.directory(self._place)
+        firsts = self._firsts()
+        if directory is None or not firsts:
+            return None
+        tail = self._open(directory, firsts[-1], os.O_RDWR)
+        self._look_at_end(tail, self._root.host.fstat(tail.file.fd).size)
+        return tail
+
+    def _new_segment(self, directory: Descriptor, first: int) -> Segment:
+        segment = self._open(directory, first, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        sync_directory(self._root.host, directory.fd, what=f"journal {self.name}")
+        return segment
+
+    def _open(self, directory: Descriptor, first: int, flags: int) -> Segment:
+        host = self._root.host
+        file = Descriptor(host, host.open(_segment_name(first), flags, dir_fd=directory.fd))
+        check_plain(host.fstat(file.fd), uid=self._root.uid, what=f"journal segment {_segment_name(first)}")
+        return Segment(directory, first, file)
+
+    def _look_at_end(self, tail: Segment, size: int) -> None:
+        """Find the last good line, reading backwards, each time twice as far."""
+        tail.size, tail.last, tail.terminated = size, tail.first - 1, True
+        count = _TAIL_BYTES
+        while size:
+            start = max(0, size - count)
+            raw = read_fully(self._root.host, tail.file.fd, size - start, start)
+            tail.terminated = raw.endswith(b"\n")
+            lines = raw.split(b"\n")
+            for line in reversed(lines if start == 0 else lines[1:]):
+                entry = parsed(line)
+                if entry is not None:
+                    tail.last = entry.sequence
+                    return
+            if start == 0:
+                return
+            count *= 2
+
+    # Reading
+
+    def _firsts(self) -> list[int]:
+        directory = self._root.directory(self._place)
+        if directory is None:
+            return []
+        names = self._root.host.listdir(directory.fd)
+        return sorted(int(name[:_DIGITS]) for name in names if _is_segment_name(name))
+
+    def _starting_points(self, after: int) -> list[int]:
+        firsts = self._firsts()
+        older = sum(first <= after + 1 for first in firsts)
+        return firsts[max(0, older - 1) :]
+
+    def _lines(self, first: int) -> Iterator[bytes]:
+        directory = self._root.directory(self._place)
+        if directory is None:
+            return
+        try:
+            segment = self._open(directory, first, os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise translated(error, what=f"journal {self.name}") from error
+        offset, rest = 0, b""
+        while True:
+            piece = self._root.host.pread(segment.file.fd, _PIECE_BYTES, offset)
+            if not piece:
+                return
+            offset += len(piece)
+            *lines, rest = (rest + piece).split(b"\n")
+            if len(rest) > 2 * LINE_BYTES_MAX:
+                rest = rest[:LINE_BYTES_MAX]  # no line of ours; goes on as one bad line
+            yield from lines
+
+
+def parsed(line: bytes) -> Entry | None:
+    """The entry in a line, None when it is not one (a torn tail of a crash, damage)."""
+    try:
+        value = jsonio.decode(line, what="journal line")
+        sequence, at, record = value.pop("seq"), value.pop("at"), value.pop("record")
+        if type(sequence) is not int or type(record) is not str or sequence < 1:
+            return None
+        return Entry(sequence=sequence, at_ms=ms_of_iso(at), value=value, record=record)
+    except (Corrupt, KeyError, TypeError, ValueError):
+        return None
+
+
+def body_of(entry: Document) -> bytes:
+    """The part of a line that is the caller's, or `InvalidInput` when it could not be written and read back."""
+    taken = _OWN_NAMES.intersection(entry)
+    if taken:
+        raise InvalidInput(f"the journal itself uses the names {sorted(taken)}")
+    try:
+        raw = jsonio.encode_line(entry)
+        jsonio.decode(raw, what="entry")
+    except (Corrupt, TypeError, ValueError) as error:
+        raise InvalidInput(f"not a journal entry: {error}") from error
+    if len(raw) > LINE_BYTES_MAX:
+        raise InvalidInput(f"a journal entry of {len(raw)} bytes; at most {LINE_BYTES_MAX} are allowed")
+    return b"," + raw[1:] if entry else b"}\n"
+
+
+def _segment_name(first: int) -> str:
+    return f"{first:0{_DIGITS}d}{_SUFFIX}"
+
+
+def _is_segment_name(name: str) -> bool:
+    return len(name) == _DIGITS + len(_SUFFIX) and name.endswith(_SUFFIX) and name[:_DIGITS].isdecimal()

@@ -1,0 +1,105 @@
+"""Looking at records: no locks, no writes, never blocked by a writer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from sharedstate.errors import Corrupt, UnsafeStore
+from sharedstate.files.cells import read_beat
+from sharedstate.files.faults import check_name, translated
+from sharedstate.files.plain import Descriptor, read_plain
+from sharedstate.files.records import RECORD_BYTES_MAX, SUFFIX, Stored, check_key, check_name_of, decode_record
+from sharedstate.files.roots import BEATS, LOCKS, Root
+from sharedstate.files.stripes import Intent, read_intent
+from sharedstate.ids import check_id, record_name
+from sharedstate.store import Unreadable, Versioned
+
+
+class Place:
+    """Where one record lives: collection, key, the stem and the name of its file, and how messages call it."""
+
+    __slots__ = ("collection", "file", "key", "name", "what")
+
+    def __init__(self, collection: str, key: str) -> None:
+        self.collection = check_name(collection, what="collection")
+        self.key = check_id(key, what="key")
+        self.name = record_name(self.key)
+        self.file = self.name + SUFFIX
+        self.what = f"{collection}/{self.key}"
+
+
+def read_stored(root: Root, place: Place) -> Stored | None:
+    """The record of a key, None when there is none. Raises `Corrupt`, `UnsafeStore`, `OSError` as it comes."""
+    directory = root.directory(place.collection)
+    if directory is None:
+        return None
+    stored = read_file(root, directory, place.file, what=place.what)
+    if stored is None:
+        again = root.reopen(place.collection)
+        return None if again is None else read_stored(root, place)
+    return check_key(stored, place.key, what=place.what)
+
+
+def read_file(root: Root, directory: Descriptor, name: str, *, what: str) -> Stored | None:
+    """The record in a file, whichever it is. Raises `Corrupt`, `UnsafeStore`, `OSError` as it comes."""
+    raw = read_plain(root.host, name, dir_fd=directory.fd, uid=root.uid, bytes_max=RECORD_BYTES_MAX, what=what)
+    return None if raw is None else decode_record(raw, what=what)
+
+
+def with_beat(root: Root, collection: str, name: str, stored: Stored) -> Versioned:
+    """The record as callers see it."""
+    beat = None if stored.live is None else read_beat(root, collection, name)
+    return Versioned(key=stored.key, value=stored.value, revision=stored.revision, beat=beat)
+
+
+def file_names(root: Root, collection: str) -> list[str]:
+    """Files of every record of a collection."""
+    directory = root.directory(collection)
+    if directory is None:
+        return []
+    return [name for name in root.host.listdir(directory.fd) if name.endswith(SUFFIX) and not name.startswith(".")]
+
+
+def live_file_names(root: Root, collection: str) -> list[str]:
+    """Files of every record with a living ownership, and perhaps a few more: those with a beat cell or an intent."""
+    cells = root.directory(f"{BEATS}/{collection}")
+    stems = set(root.host.listdir(cells.fd)) if cells is not None else set()
+    stems.update(record_name(intent.key) for _, intent in intents(root) if intent.collection == collection)
+    return [stem + SUFFIX for stem in stems]
+
+
+def intents(root: Root) -> Iterator[tuple[str, Intent]]:
+    """What is being changed right now or was left unfinished: name of the lock file, intent."""
+    locks = root.directory(LOCKS)
+    if locks is None:
+        return
+    for name in root.host.listdir(locks.fd):
+        fd = root.host.open(name, os.O_RDONLY, dir_fd=locks.fd)
+        try:
+            intent = read_intent(fd, root.host)
+        finally:
+            root.host.close(fd)
+        if intent is not None:
+            yield name, intent
+
+
+def records(root: Root, collection: str, names: Iterable[str], *, live_only: bool) -> Iterator[Versioned | Unreadable]:
+    """The records in these files; what cannot be read is told, what is gone is left out."""
+    for name in names:
+        what = f"{collection}/{name}"
+        directory = root.directory(collection)
+        if directory is None:
+            return
+        try:
+            stored = read_file(root, directory, name, what=what)
+            if stored is None:
+                continue
+            check_name_of(stored, name, what=what)
+        except (Corrupt, UnsafeStore) as error:
+            yield Unreadable(name=name, reason=str(error))
+            continue
+        except OSError as error:
+            raise translated(error, what=f"reading {what}") from error
+        if not live_only or stored.live is not None:
+            yield with_beat(root, collection, name.removesuffix(SUFFIX), stored)
