@@ -1,4 +1,4 @@
-"""Shared state for fleets of coding agents: exclusive claims with fences, task state, sweeps; plain files that read well in git.
+"""Shared state for fleets of coding agents: exclusive claims with fences, task state, sweeps, in plain files.
 
     from sharedstate import SharedState, Claimed
 
@@ -55,7 +55,8 @@ _HOMES = {
     "Unverifiable": "tasks.outcomes",
     "TaskView": "tasks.service",
 }
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__"]
+__all__ += list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
 """Moments and ages: wall time for people, boot time for decisions.
 
-On one boot of one kernel, ages are differences of `CLOCK_BOOTTIME` (it runs on through suspend), so a step of the wall clock
-neither kills nor immortalises a claim. Across boots and hosts only wall time is comparable, within an allowed skew.
+On one boot of one kernel, ages are differences of `CLOCK_BOOTTIME` (it runs on through suspend), so a step of the
+wall clock neither kills nor immortalises a claim. Across boots and hosts only wall time is comparable, within an
+allowed skew.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Age(Value):
 def age_between(*, since: Instant, now: Instant, skew_ms: int) -> Age:
     """Age of `since` at `now`: by boot time on the same boot, else by wall time.
 
-    A moment in the future within `skew_ms` has age 0; beyond it the age is 0 and `future` is set, and the caller decides
-    (the rule of DESIGN section 5: it counts as first seen when it was first seen).
+    A moment in the future within `skew_ms` has age 0; beyond it the age is 0 and `future` is set, and the caller
+    decides (docs/claims.md: such a moment counts from when it was first seen).
     """
     if since.boot_id and since.boot_id == now.boot_id:
         return Age(ms=max(0, now.boot_ms - since.boot_ms))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from sharedstate.claims.identity import Identity, default_root, host_name, identify
 from sharedstate.claims.ledger import Ledger
@@ -15,7 +15,7 @@ from sharedstate.files.store import FileStore
 from sharedstate.host import Host
 from sharedstate.settings import Settings, resolve
 from sharedstate.store import Store
-from sharedstate.tasks.policy import Rules
+from sharedstate.tasks.liveness import Rules
 from sharedstate.tasks.service import Tasks
 from sharedstate.tasks.sightings import Sightings
 
@@ -28,7 +28,9 @@ class SharedState:
     Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
     """
 
-    def __init__(self, *, settings: Settings, identity: Identity, root: str, shared: Store, local: Store, host: Host) -> None:
+    def __init__(
+        self, *, settings: Settings, identity: Identity, root: str, shared: Store, local: Store, host: Host
+    ) -> None:
         self.settings = settings
         self.identity = identity
         self.root = root
@@ -45,7 +47,7 @@ class SharedState:
             ledger=ledger,
             local_store=local,
             settings=settings,
-            separate=not (isinstance(shared, FileStore) and shared.root == root),
+            separate=not (isinstance(shared, FileStore) and shared.root.path == root),
         )
         self.claims = Claims(
             ledgers=ledgers,
@@ -70,8 +72,9 @@ class SharedState:
     ) -> SharedState:
         """Open the state of the repository around `folder` (default: the working directory), or under `root`.
 
-        Other keywords are settings by name (`stale_threshold_ms=60_000`); they win over environment and files. `store` replaces the
-        shared store, `host` the machine (tests). Nothing is created before the first write. Raises `BadSettings`.
+        Other keywords are settings by name (`stale_threshold_ms=60_000`); they win over environment and files.
+        `store` replaces the shared store, `host` the machine (tests). Nothing is created before the first write.
+        Raises `BadSettings`.
         """
         here = os.getcwd() if folder is None else os.fspath(folder)
         given = {"dir": None if root is None else os.fspath(root), "owner": owner, **settings}
@@ -92,7 +95,7 @@ class SharedState:
         self.store.close()
         self.local_store.close()
 
-    def __enter__(self) -> SharedState:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
 """One tree of faults. Expected results (refused, lost, not found) are values, never exceptions.
 
-Every error carries a stable `code`, a `hint` (the safe next step; never a destructive command), whether a retry may help,
-and the exit code of the command line (DESIGN section 6).
+Every error carries a stable `code`, a `hint` (the safe next step; never a destructive command), whether a retry
+may help, and the exit code of the command line (docs/cli.md).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ EXIT_CONFIG = 78
 class SharedStateError(Exception):
     """Root of every fault raised by this library.
 
-    `code` is stable API; `hint` is the safe next step for a person; `retryable` says whether the same call may succeed later.
+    `code` is stable API; `hint` is the safe next step for a person; `retryable` says whether the same call may
+    succeed later.
     """
 
     code = "unexpected"
@@ -67,7 +68,7 @@ class StoreError(SharedStateError, OSError):
 
 
 class StoreUnavailable(StoreError):
-    """The far side or the disk refused (ENOSPC, EIO, EROFS, EMFILE, EACCES, no connection); nothing was acknowledged."""
+    """The far side or the disk refused (ENOSPC, EIO, EROFS, EMFILE, EACCES, no connection); nothing is acknowledged."""
 
     code = "store_unavailable"
     hint = "check space, permissions and the device, then try again; `claims doctor` names what is wrong"
@@ -90,7 +91,7 @@ class DurabilityUnknown(StoreError):
 
 
 class UnsafeStore(StoreError):
-    """The state root or a file in it is not safe to use: a planted link, a FIFO, a foreign owner, a network file system."""
+    """The state root or a file in it is unsafe: a planted link, a FIFO, a foreign owner, a network file system."""
 
     code = "unsafe_store"
     exit_code = EXIT_CONFIG
@@ -110,7 +111,7 @@ class Corrupt(SharedStateError, ValueError):
 
     code = "corrupt"
     exit_code = EXIT_CORRUPT
-    hint = "`claims doctor` shows the file and where its bytes are kept; `claims doctor --fix` restores the last good state"
+    hint = "`claims doctor` names the file and where its bytes are; `claims doctor --fix` restores the last good state"
 
 
 class NewerFormat(Corrupt):

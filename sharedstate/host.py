@@ -1,8 +1,8 @@
 """The one seam to the machine: clock, randomness, sleep, file calls, kernel locks, liveness of processes.
 
-Everything above calls a `Host`. Tests and the simulator put their own in place and run the real code with seeded faults.
-File calls are relative to a directory descriptor (`dir_fd`) and never follow a link in the last component, so that a planted
-link cannot lead them astray; opening never blocks on a FIFO.
+Everything above calls a `Host`. Tests and the simulator put their own in place and run the real code with seeded
+faults. File calls are relative to a directory descriptor (`dir_fd`) and never follow a link in the last component,
+so that a planted link cannot lead them astray; opening never blocks on a FIFO.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class FileInfo(Value):
-    """What matters of a file's status: kind, size in bytes, link count, owner, permission bits, and modification time."""
+    """What matters of a file's status: kind, size in bytes, link count, owner, permission bits, modification time."""
 
     is_file: bool
     is_dir: bool
@@ -95,7 +95,7 @@ class Host:
         return Process(pid=pid, start=start, boot_id=self.boot_id(), pid_ns=_pid_namespace())
 
     def is_dead(self, process: Process) -> bool:
-        """True only when the death is proved: same boot, same pid namespace, and no living process with that pid and start.
+        """True only when the death is proved: same boot, same pid namespace, no living process with that pid and start.
 
         A zombie (ended, not yet reaped by its parent) is dead. Any doubt is False.
         """
@@ -124,7 +124,7 @@ class Host:
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | _OPEN_ALWAYS, dir_fd=dir_fd)
 
     def open(self, name: str, flags: int, *, dir_fd: int | None = None) -> int:
-        """A descriptor of a file, created 0600 when `flags` say so; links refused, FIFOs never block, closed on exec."""
+        """A descriptor of a file, created 0600 if `flags` say so; links refused, FIFOs never block, closed on exec."""
         return os.open(name, flags | _OPEN_ALWAYS, 0o600, dir_fd=dir_fd)
 
     def close(self, fd: int) -> None:
@@ -174,7 +174,7 @@ class Host:
     # Kernel locks, on descriptors that are kept
 
     def try_lock(self, fd: int) -> bool:
-        """Take the exclusive kernel lock of an open file if it is free now. It ends with `unlock`, or with the process."""
+        """Take the exclusive kernel lock of an open file if it is free now; it ends with `unlock` or the process."""
         if sys.platform == "win32":
             return filelock.lock_descriptor(fd, blocking=False)
         try:
@@ -184,7 +184,7 @@ class Host:
         return True
 
     def wait_lock(self, fd: int, *, timeout_s: float) -> bool:
-        """Wait in the kernel's queue for the lock, at most `timeout_s`. After False the descriptor must not be used again."""
+        """Wait in the kernel's queue for the lock, at most `timeout_s`; after False the descriptor is gone."""
         from sharedstate.kernel_queue import wait_in_kernel_queue
 
         return wait_in_kernel_queue(fd, timeout_s=timeout_s)

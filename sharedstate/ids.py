@@ -50,8 +50,8 @@ def _shown(text: str) -> str:
 def record_name(key: str) -> str:
     """File name stem of an id: readable prefix, dash, 128-bit BLAKE2b of its UTF-8 in hex.
 
-    Distinct ids (case, dots, suffixes, common prefixes) get distinct names on every file system; the full id stands inside
-    the record and is compared on read.
+    Distinct ids (case, dots, suffixes, common prefixes) get distinct names on every file system; the full id
+    stands inside the record and is compared on read.
     """
     prefix = "".join(c if c in _PLAIN else "_" for c in key[:_PREFIX_CHARACTERS]).strip(".") or "_"
     return f"{prefix}-{blake2b(key.encode(), digest_size=16).hexdigest()}"
@@ -65,7 +65,8 @@ def digest_of(token: str) -> str:
 class Process(Value):
     """Identity of an operating system process that no reuse of its pid can forge.
 
-    `pid`, `start` in clock ticks since boot, `boot_id`, and `pid_ns`, the pid namespace in which the pid means something.
+    `pid`, `start` in clock ticks since boot, `boot_id`, and `pid_ns`, the pid namespace in which the pid means
+    something.
     """
 
     pid: int

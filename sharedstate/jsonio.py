@@ -1,9 +1,10 @@
 """Canonical JSON out, strict JSON in.
 
-Out: sorted keys, two-space indent, UTF-8, final newline, so that git diffs and merges read well. The encoder is ours because
-`json.dumps(indent=2)` leaves the C encoder and costs ten times as much; a property test holds it equal to the standard library's.
-In: everything `json.loads` lets through and a state file must not: duplicate keys, NaN, infinities, huge numbers, lone surrogates,
-byte order marks, depth bombs.
+Out: sorted keys, two-space indent, UTF-8, final newline, so that git diffs and merges read well. The encoder is
+ours because
+`json.dumps(indent=2)` leaves the C encoder and costs ten times as much; a property test holds it equal to the
+standard library's. In: everything `json.loads` lets through and a state file must not: duplicate keys, NaN,
+infinities, huge numbers, lone surrogates, byte order marks, depth bombs.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> Document:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"duplicate key {ascii(key[:60])}")
+                raise ValueError(f"duplicate key {key[:60]!a}")
             seen.add(key)
     return value
 

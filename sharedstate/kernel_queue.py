@@ -1,8 +1,9 @@
 """A bounded wait in the kernel's own lock queue.
 
-Polling a lock starves (one of eight processes got 81 times the share of another); the kernel's queue is fair but has no time-out.
-So a helper thread waits there, with portalocker's kernel-blocking flags, and the caller waits for the thread. When the time
-is over the descriptor is abandoned to the thread, which closes it as soon as it gets the lock: nothing stays held.
+Polling a lock starves (one of eight processes got 81 times the share of another); the kernel's queue is fair but
+has no time-out. So a helper thread waits there, with portalocker's kernel-blocking flags, and the caller waits for
+the thread. When the time is over the descriptor is abandoned to the thread, which closes it as soon as it gets the
+lock: nothing stays held.
 
 Imported only under contention: portalocker costs 45 ms, and imports redis where that is installed.
 """

@@ -1,7 +1,7 @@
 """Standard `logging`, without its 10 ms of start-up where nobody listens.
 
-INFO (a success) is only worth saying when the application has imported `logging` to configure it; WARNING (something went
-wrong that does not spoil the result) always is.
+INFO (a success) is only worth saying when the application has imported `logging` to configure it; WARNING
+(something went wrong that does not spoil the result) always is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Settings with their origins: argument > environment > `sharedstate.toml` / `[tool.sharedstate]` > default.
 
-Units stand in the name. A value out of range, an unknown key in our own file, or a contradiction is refused with name and range.
+Units stand in the name. A value out of range, an unknown key in our own file, or a contradiction is refused with
+name and range.
 """
 
 from __future__ import annotations
@@ -41,10 +42,14 @@ class Setting(Value):
 
 _DAY_MS: Final = 86_400_000
 SETTINGS: Final = (
-    Setting(name="dir", env="SHARED_STATE_DIR", default="", about="state root; default: beside the common git directory"),
+    Setting(
+        name="dir", env="SHARED_STATE_DIR", default="", about="state root; default: beside the common git directory"
+    ),
     Setting(name="url", env="SHARED_STATE_URL", default="", about="shared store; default: files under the state root"),
     Setting(name="owner", env="SHARED_STATE_OWNER", default="", about="who claims; default: workstation/user.worktree"),
-    Setting(name="enabled", env="SHARED_STATE_ENABLED", default=True, about="use the shared ledger; false: local claims"),
+    Setting(
+        name="enabled", env="SHARED_STATE_ENABLED", default=True, about="use the shared ledger; false: local claims"
+    ),
     Setting(
         name="required",
         env="SHARED_STATE_REQUIRED",
@@ -184,8 +189,8 @@ def _refuse_contradictions(settings: Settings) -> None:
     beat, stale = settings.heartbeat_interval_ms, settings.stale_threshold_ms
     if beat * 3 > stale:
         raise BadSettings(
-            f"SHARED_STATE_HEARTBEAT_INTERVAL_MS={beat} must be at most a third of SHARED_STATE_STALE_THRESHOLD_MS={stale}"
-            f" (at most {stale // 3}), or one lost heartbeat would cost a claim"
+            f"SHARED_STATE_HEARTBEAT_INTERVAL_MS={beat} is more than a third of"
+            f" SHARED_STATE_STALE_THRESHOLD_MS={stale} (at most {stale // 3}), or one lost heartbeat would cost a claim"
         )
 
 

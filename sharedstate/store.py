@@ -1,7 +1,7 @@
 """The store port: records with an atomic update, an append-only journal, heartbeats. Everything else is derived.
 
-A store never decides. It hands a `Snapshot` to a pure `decide` function and carries out the `Decision`: all of it or nothing.
-The same contract suite (`sharedstate.testing.contracts`) runs against every store.
+A store never decides. It hands a `Snapshot` to a pure `decide` function and carries out the `Decision`: all of it
+or nothing. The same contract suite (`sharedstate.testing.contracts`) runs against every store.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Beat(Value):
 
 
 class Snapshot(Value):
-    """What a decision may know: the record (or None), its revision (0 when absent), its last beat, and the store's clock.
+    """What a decision may know: the record (or None), its revision (0 when absent), its last beat, the clock.
 
     All of it is read inside the transaction; `now` is taken after the lock is held.
     """
@@ -55,9 +55,10 @@ class Decision(Value, Generic[T]):
     """What shall happen, as data.
 
     `write`: a new document, or `KEEP`, `DELETE`, or `BEAT` (refresh the beat of fence `live`, write no record).
-    `live`: fence of the ownership that is alive after this decision; None means that nobody holds the record. Used with a new
-    document or `BEAT`; a fence that was not live before starts with a beat at `now`.
-    `events`: journal entries of this transition; they are appended in the same transition as the write, or repaired to it.
+    `live`: fence of the ownership that is alive after this decision; None means that nobody holds the record. Used
+    with a new document or `BEAT`; a fence that was not live before starts with a beat at `now`.
+    `events`: journal entries of this transition; they are appended in the same transition as the write, or
+    repaired to it.
     """
 
     result: T
@@ -83,8 +84,10 @@ class Unreadable(Value):
 
 
 class Entry(Value):
-    """One journal entry: `sequence` (1, 2, 3 … per journal), wall time in Unix milliseconds, the document, and which record
-    transition it belongs to (`collection/key@revision`, empty for a plain append)."""
+    """One journal entry: `sequence` (1, 2, 3 … per journal), wall time in Unix milliseconds, the document.
+
+    `record` says which transition it belongs to: `collection/key@revision`, empty for a plain append.
+    """
 
     sequence: int
     at_ms: int
@@ -93,7 +96,10 @@ class Entry(Value):
 
 
 class Store(Protocol):
-    """The port behind which files, memory, Redis, PostgreSQL or a git ref stand. Synchronous; safe for threads, not for forks."""
+    """The port behind which files, memory, Redis, PostgreSQL or a git ref stand.
+
+    Synchronous; safe for threads, not for forks.
+    """
 
     def now(self) -> Instant:
         """The store's own clock: the host's for files, server time elsewhere."""
@@ -114,8 +120,9 @@ class Store(Protocol):
     ) -> T:
         """Run `decide` atomically with regard to every other writer of this record and carry its decision out.
 
-        `decide` may run several times, must be pure, and must not call the store's writing side. Returns its result once the
-        decision is as durable as asked. Raises `StoreBusy`, `StoreUnavailable`, `Corrupt`, `DurabilityUnknown`.
+        `decide` may run several times, must be pure, and must not call the store's writing side. Returns its
+        result once the decision is as durable as asked. Raises `StoreBusy`, `StoreUnavailable`, `Corrupt`,
+        `DurabilityUnknown`.
         """
         ...
 
@@ -135,11 +142,17 @@ class Store(Protocol):
         ...
 
     def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
-        """Wait until the journal may hold entries above `after`, or the time is over; a hint, True when something is there."""
+        """Wait until the journal may hold entries above `after`, or the time is over.
+
+        A hint, True when something is there.
+        """
         ...
 
     def upkeep(self) -> list[str]:
-        """Finish what crashes left behind and remove old litter; one line for each thing done. Never waits for a lock."""
+        """Finish what crashes left behind and remove old litter; one line for each thing done.
+
+        Never waits for a lock.
+        """
         ...
 
     def close(self) -> None:

@@ -7,9 +7,7 @@ Type checkers treat subclasses exactly as keyword-only frozen dataclasses.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar, dataclass_transform
-
-V = TypeVar("V", bound="Value")
+from typing import Any, ClassVar, Self, dataclass_transform
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=True)
@@ -17,7 +15,8 @@ class Value:
     """A frozen record of named fields, compared by type and content.
 
     Fields are the annotated names of the class body, in order, with optional defaults; all are keyword-only.
-    A missing or unknown field raises `TypeError`; assignment raises `AttributeError`. Fields named in the class keyword
+    A missing or unknown field raises `TypeError`; assignment raises `AttributeError`. Fields named in the class
+    keyword
     `hidden` (secrets) are masked in `repr`, so that no log line or traceback shows them.
     """
 
@@ -62,7 +61,7 @@ class Value:
         )
         return f"{type(self).__name__}({shown})"
 
-    def replace(self: V, **changes: Any) -> V:
+    def replace(self, **changes: Any) -> Self:
         """The same value with some fields changed; unknown names raise `TypeError`."""
         return type(self)(**{**self.__dict__, **changes})
 

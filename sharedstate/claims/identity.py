@@ -80,8 +80,8 @@ def host_name() -> str:
 def identify(configured: str, *, origin: str, folder: str) -> Identity:
     """The owner: `configured` when given, else `workstation/user.worktree`.
 
-    The default is the same in every shell of one work tree and differs between work trees and users, so that two agents in two
-    work trees are two owners. A configured owner without a slash gets the workstation in front.
+    The default is the same in every shell of one work tree and differs between work trees and users, so that two
+    agents in two work trees are two owners. A configured owner without a slash gets the workstation in front.
     """
     host = host_name()
     if configured:

@@ -1,7 +1,8 @@
-"""Both ledgers behind one face: the shared task state decides; while it is away, the local ledger does, marked `degraded`.
+"""Both ledgers behind one face: the shared task state decides; while it is away, the local ledger does (`degraded`).
 
-A degraded claim lives in a task state of its own in the machine-local store, under the same policies, and is carried over to the
-shared store at the next chance. The shared store's answer then is final: it may refuse, and the local claim ends.
+A degraded claim lives in a task state of its own in the machine-local store, under the same policies, and is
+carried over to the shared store at the next chance. The shared store's answer then is final: it may refuse, and
+the local claim ends.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ JOURNAL = "events"
 class Ledgers:
     """Drives the shared and the local ledger so that they never both report success for two owners.
 
-    `separate`: the shared store is another place than this machine's state root, so that one may fail without the other.
+    `separate`: the shared store is another place than this machine's state root, so that one may fail without the
+    other.
     """
 
     def __init__(
@@ -68,9 +70,7 @@ class Ledgers:
             self._touch(task, owner)
         return kept
 
-    def release(
-        self, task: str, *, owner: str, digest: str | None, status: str, error: str | None
-    ) -> Released | Lost:
+    def release(self, task: str, *, owner: str, digest: str | None, status: str, error: str | None) -> Released | Lost:
         """End the attempt where it lives; a degraded one stays pending until the shared store has heard of it."""
         if self._settings.enabled and self._pending(task) is not None:
             try:
@@ -83,8 +83,8 @@ class Ledgers:
     def reconcile(self, task: str) -> Claimed | Refused | None:
         """Carry a degraded claim of this task over to the shared store; None when there is none.
 
-        Raises `StoreUnavailable` while the shared store is away. A refusal is final: it is journaled as a conflict and the local
-        claim ends.
+        Raises `StoreUnavailable` while the shared store is away. A refusal is final: it is journaled as a conflict
+        and the local claim ends.
         """
         pending = self._pending(task)
         if pending is None or pending.lease is None:
@@ -167,7 +167,9 @@ class Ledgers:
         local = self.ledger.get(task)
         if local is not None and local.owner == answer.owner:
             self.ledger.put(local.replace(fence=answer.fence, degraded=False))
-        reconciled = event("reconciled", task=task, owner=answer.owner, fence=answer.fence, previous_fence=pending.fence)
+        reconciled = event(
+            "reconciled", task=task, owner=answer.owner, fence=answer.fence, previous_fence=pending.fence
+        )
         self.shared.store.append(JOURNAL, reconciled)
         logs.info("degraded claim of %r accepted by the shared store, fence %d", task, answer.fence)
 

@@ -18,7 +18,10 @@ META_CHARACTERS_MAX: Final = 1000
 
 
 class LocalClaim(Value, hidden=("token",)):
-    """What the owner's machine knows of its claim, last `seen` alive. Derived from the task state, and repaired from it by the next claim."""
+    """What the owner's machine knows of its claim, last `seen` alive.
+
+    Derived from the task state, and repaired from it by the next claim.
+    """
 
     task: str
     owner: str

@@ -85,7 +85,10 @@ def is_coordinator(owner: str, patterns: Sequence[str]) -> bool:
 
 
 def ineligible(view: TaskView, *, owner: str, retries_max: int, options: Mapping[str, Any]) -> str | None:
-    """Why a look without a lock already tells that this owner cannot begin the task now, or None. Its own live claims count too."""
+    """Why a look without a lock tells that this owner cannot begin the task now, or None.
+
+    Its own live claims count too: they are no work to begin.
+    """
     state = view.state
     if state.ignored is not None:
         return why.TASK_IGNORED

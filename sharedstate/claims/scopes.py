@@ -1,7 +1,8 @@
 """Path scopes: a claim names the files or folders it will touch; two live claims never overlap.
 
-One record holds the scopes of all live claims. A scoped claim is made first and then entered here; whoever enters first wins,
-the other takes its claim back. An entry counts only while the very claim (task and fence) it names is live.
+One record holds the scopes of all live claims. A scoped claim is made first and then entered here; whoever enters
+first wins, the other takes its claim back. An entry counts only while the very claim (task and fence) it names is
+live.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ def check_scope(paths: Sequence[str]) -> tuple[str, ...]:
 
 def _canonical(path: str) -> str:
     if not path or len(path) > PATH_CHARACTERS_MAX or not path.isprintable():
-        raise InvalidInput(f"a scope path has 1 to {PATH_CHARACTERS_MAX} printable characters: {ascii(path[:60])}")
+        raise InvalidInput(f"a scope path has 1 to {PATH_CHARACTERS_MAX} printable characters: {path[:60]!a}")
     if not path.isascii():
         import unicodedata
 
         path = unicodedata.normalize("NFC", path)
     parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
     if path.startswith(("/", "\\")) or ".." in parts or path[1:2] == ":":
-        raise InvalidInput(f"a scope path is relative to the repository and stays inside it: {ascii(path[:60])}")
+        raise InvalidInput(f"a scope path is relative to the repository and stays inside it: {path[:60]!a}")
     return "/".join(parts) or "."
 
 
@@ -72,7 +73,7 @@ def first_overlap(paths: Sequence[str], entries: Document, *, task: str) -> Over
 
 
 class Scopes:
-    """The scopes of live claims. `is_live(task, fence)` says whether that very claim still stands; once False it stays False."""
+    """The scopes of live claims. `is_live(task, fence)`: that very claim still stands; once False it stays False."""
 
     def __init__(self, store: Store, *, is_live: Callable[[str, int], bool]) -> None:
         self._store = store

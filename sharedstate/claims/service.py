@@ -31,9 +31,9 @@ CANDIDATES_MAX = 100_000
 class Claims:
     """Exclusive claims with fences. Safe for threads; open a new `SharedState` after a fork.
 
-    Every method takes `owner` (default: `whoami`). Renew and release find the secret token in this machine's ledger, so that a later
-    shell needs none; `token` overrides it. Raises `InvalidInput` for bad arguments, `StoreError` when the store fails, `Corrupt` when
-    the task's record is unreadable; everything expected is a value.
+    Every method takes `owner` (default: `whoami`). Renew and release find the secret token in this machine's
+    ledger, so that a later shell needs none; `token` overrides it. Raises `InvalidInput` for bad arguments,
+    `StoreError` when the store fails, `Corrupt` when the task's record is unreadable; everything expected is a value.
     """
 
     def __init__(
@@ -72,10 +72,13 @@ class Claims:
     ) -> Claimed | Refused:
         """Claim a task for `ttl_ms` (10 ms to 30 days; default the stale threshold), to be renewed before it is over.
 
-        `scope`: files or folders the work will touch; refused when another live claim's scope overlaps. `meta`: up to 50 texts.
-        `priority`: lower takes over from higher if the owner is a configured coordinator. `force_reason`: take over in any case, audited.
-        `reopen`: start an ended task again. `bind`: tie the claim to this process, so that its proved death ends the claim at once
-        and no other running process of the same owner shares it; without it a claim is a pure lease and lives until its ttl.
+        `scope`: files or folders the work will touch; refused when another live claim's scope overlaps. `meta`: up
+        to 50 texts.
+        `priority`: lower takes over from higher if the owner is a configured coordinator. `force_reason`: take
+        over in any case, audited.
+        `reopen`: start an ended task again. `bind`: tie the claim to this process, so that its proved death ends
+        the claim at once and no other running process of the same owner shares it; without it a claim is a pure
+        lease and lives until its ttl.
         """
         ask, token_new, token_known = self._ask(
             task,
@@ -117,7 +120,8 @@ class Claims:
     def claim_many(self, candidates: Iterable[str], *, slots: int, **options: Any) -> ClaimMany:
         """Claim up to `slots` of the candidates in order. What is ineligible, or already this owner's, takes no slot.
 
-        At most 100,000 candidates are looked at. A candidate with an unreadable record is refused with reason `corrupt`.
+        At most 100,000 candidates are looked at. A candidate with an unreadable record is refused with reason
+        `corrupt`.
         """
         owner = requests.owner_of(options.get("owner"), default=self.owner, host=self._host_name)
         claimed: list[Claimed] = []
@@ -132,9 +136,7 @@ class Claims:
                 refused.append(answer)
         return ClaimMany(claimed=tuple(claimed), refused=tuple(refused))
 
-    def renew(
-        self, task: str, *, owner: str | None = None, token: str | None = None
-    ) -> Kept | Lost | Unverifiable:
+    def renew(self, task: str, *, owner: str | None = None, token: str | None = None) -> Kept | Lost | Unverifiable:
         """Show that the owner is alive. Only `Lost` means stop; `Unverifiable` means go on, but not beyond the ttl."""
         task = check_id(task)
         who, secret = self._credentials(task, owner, token)
@@ -152,7 +154,10 @@ class Claims:
         owner: str | None = None,
         token: str | None = None,
     ) -> Released | Lost:
-        """End the attempt as `complete`, `failed` (with `error`, cut at 2,000 characters) or `abandoned`. A repeated release is fine."""
+        """End the attempt as `complete`, `failed` (with `error`, cut at 2,000 characters) or `abandoned`.
+
+        A repeated release is fine.
+        """
         task = check_id(task)
         who, secret = self._credentials(task, owner, token)
         digest = None if secret is None else digest_of(secret)
@@ -165,14 +170,20 @@ class Claims:
         return answer
 
     def hold(self, task: str, **options: Any) -> Hold:
-        """`with claims.hold("T-1") as claim:` claims bound to this process, renews in the background, and releases with the outcome
-        of the body: `complete`, or `failed` with the exception. Options as in `claim`. Raises `ClaimRefused` on entering."""
+        """`with claims.hold("T-1") as claim:` claims bound to this process, renews in the background, releases.
+
+        The outcome is the body's: `complete`, or `failed` with its exception. Options as in `claim`. Entering raises
+        `ClaimRefused` when the claim is refused.
+        """
         from sharedstate.claims.hold import Hold
 
         return Hold(self, task, options)
 
     def sweep(self, *, dry_run: bool = False, limit: int = 10_000) -> SweepReport:
-        """End stale and dead claims, carry degraded ones over, archive old ended tasks, tidy up. Idempotent, at most `limit` changes."""
+        """End stale and dead claims, carry degraded ones over, archive old ended tasks, tidy up.
+
+        Idempotent, at most `limit` changes.
+        """
         from sharedstate.claims.sweep import run_sweep
 
         return run_sweep(self, self._ledger, self.local_store, dry_run=dry_run, limit=limit)
@@ -253,7 +264,10 @@ class Claims:
         return Scopes(home.store, is_live=lambda task, fence: _is_live(home, task, fence))
 
     def _roll_back(self, ask: ClaimAsk, refused: Refused) -> None:
-        """The shared refusal is final: a local claim of the same owner that says otherwise ends (unless a sibling process has it)."""
+        """
+
+        refusal is final: a local claim of this owner that says otherwise ends (unless a sibling process has it).
+        """
         if refused.holder is not None and refused.holder.owner == ask.owner:
             return
         local = self._ledger.get(ask.task)
@@ -278,7 +292,9 @@ class Claims:
         local = self._ledger.get(task)
         if local is None or local.owner != owner:
             return
-        gone = lost.reason != why.ATTEMPT_TOKEN_MISMATCH or (lost.holder is not None and lost.holder.fence > local.fence)
+        gone = lost.reason != why.ATTEMPT_TOKEN_MISMATCH or (
+            lost.holder is not None and lost.holder.fence > local.fence
+        )
         if gone:
             self._forget(task, owner, local.fence)
 
@@ -288,7 +304,7 @@ def _scope_refused(task: str, met: Overlap) -> Refused:
 
 
 def _is_live(home: Tasks, task: str, fence: int) -> bool:
-    """Whether this very claim stands; a stale one is swept first, so that its owner cannot revive it by a late renew."""
+    """Whether this very claim stands; a stale one is swept first, so that no late renew can revive it."""
     try:
         view = home.get(task)
         if view is not None and view.stale and view.state.live == fence:

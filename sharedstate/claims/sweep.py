@@ -83,9 +83,7 @@ def _reconcile(claims: Claims) -> tuple[list[str], list[str]]:
     return done, refused
 
 
-def _archive(
-    claims: Claims, local: Store, unreadable: list[Unreadable], *, dry_run: bool, limit: int
-) -> list[str]:
+def _archive(claims: Claims, local: Store, unreadable: list[Unreadable], *, dry_run: bool, limit: int) -> list[str]:
     """Reading every record is only worth it now and then: at most once an hour, or a tenth of the archive age."""
     age_ms = claims.settings.archive_after_ms
     if not dry_run and not _archive_is_due(local, every_ms=min(ARCHIVE_PASS_MS_MIN, age_ms // 10)):
@@ -96,7 +94,9 @@ def _archive(
             if view not in unreadable:
                 unreadable.append(view)
             continue
-        old = view.state.status in ENDINGS and view.now_ms - view.state.updated_ms > age_ms and view.state.ignored is None
+        old = (
+            view.state.status in ENDINGS and view.now_ms - view.state.updated_ms > age_ms and view.state.ignored is None
+        )
         if not old or len(archived) >= limit:
             continue
         if dry_run or claims.tasks.archive(view.state.task, older_than_ms=age_ms):

@@ -29,7 +29,9 @@ class FileStore:
 
     `root` is the directory of the store; it is made by the first write, mode 0700. A lock that is not free within
     `lock_timeout_s` seconds (> 0) raises `StoreBusy`. Writing to a root on a network file system is refused unless
-    `allow_network`. Safe for threads; refuses to work in a forked child. `close` gives the descriptors back.
+    `allow_network`. `durability="relaxed"` leaves every sync to the operating system: what was acknowledged survives a
+    crash of the process, not a power cut. Safe for threads; refuses to work in a forked child. `close` gives the
+    descriptors back.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class FileStore:
         host: Host | None = None,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         allow_network: bool = False,
+        durability: Durability = "full",
     ) -> None:
         if not lock_timeout_s > 0:
             raise InvalidInput(f"lock_timeout_s is {lock_timeout_s}; it must be above 0")
         self._host = host if host is not None else Host()
         self.root = Root(os.path.abspath(root), host=self._host, allow_network=allow_network)
         self._timeout_s = lock_timeout_s
+        self._relaxed = durability == "relaxed"
         self._pid = self._host.pid()
         self._deciding: set[int] = set()
         self._locks = LockTable(self.root)
@@ -102,7 +106,7 @@ class FileStore:
             lock = self._locks.stripe(place.what)
             lock.acquire(timeout_s=self._timeout_s, what=place.what)
             try:
-                transition = Transition(self.root, place, lock, log, durable=durability == "full")
+                transition = Transition(self.root, place, lock, log, durable=durability == "full" and not self._relaxed)
                 return transition.run(self._guarded(decide), self._journal)
             finally:
                 lock.release()

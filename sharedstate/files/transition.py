@@ -47,7 +47,7 @@ class Transition:
         try:
             if self._stored is not None:
                 self._cell = open_cell(self._root, self._place.collection, self._place.name)
-            decision = decide(self._snapshot())
+            decision = self._decide(decide)
             if decision.write is not KEEP and decision.write is not BEAT and unfinished is not None:
                 raise unfinished
             self._carry_out(decision)
@@ -79,6 +79,17 @@ class Transition:
             raise
         except Corrupt as error:
             quarantine(self._root, collection=self._place.collection, name=self._place.file, reason=str(error))
+            raise
+
+    def _decide(self, decide: Decide[T]) -> Decision[T]:
+        try:
+            return decide(self._snapshot())
+        except NewerFormat:
+            raise
+        except Corrupt as error:  # sound JSON, but not what this collection holds
+            if self._stored is not None:
+                place = self._place
+                quarantine(self._root, collection=place.collection, name=place.file, reason=str(error))
             raise
 
     def _snapshot(self) -> Snapshot:

@@ -32,9 +32,10 @@ PRIORITY_DEFAULT: Final = 1000
 
 
 class Lease(Value):
-    """One ownership: the latest attempt's, live while the task is `claimed`, kept afterwards to recognise a repeated release.
+    """One ownership: the latest attempt's, live while the task is `claimed`, kept to recognise a repeated release.
 
-    `digest` is the public fingerprint of the secret token. `began` is when this fence began (it counts as a heartbeat).
+    `digest` is the public fingerprint of the secret token. `began` is when this fence began (it counts as a
+    heartbeat).
     `process` is set only when the claim is bound to a running process: its proved death ends the claim at once.
     `priority`: a lower number may take over when its owner is a configured coordinator. `ttl_ms` >= 1.
     """
@@ -62,8 +63,9 @@ class Ignored(Value):
 class TaskState(Value):
     """Everything shared about one task.
 
-    `fence` only grows. `attempts` counts attempts begun; `retries` those begun after one that ended failed, abandoned or by
-    takeover (it starts over on a reopen). `history` holds the latest 100 transitions. `extra` keeps unknown fields.
+    `fence` only grows. `attempts` counts attempts begun; `retries` those begun after one that ended failed,
+    abandoned or by takeover (it starts over on a reopen). `history` holds the latest 100 transitions. `extra`
+    keeps unknown fields.
     """
 
     task: str

@@ -1,4 +1,7 @@
-"""Pure decisions about one task: `(state, question, now) -> new state + outcome + events`. No clock, disk or randomness here."""
+"""Pure decisions about one task: `(state, question, now) -> new state + outcome + events`.
+
+No clock, disk or randomness here.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import Any, Final
 from sharedstate import events
 from sharedstate.clock import Instant, age_between, iso_of_ms
 from sharedstate.ids import Process
-from sharedstate.store import BEAT, Beat, Decision
+from sharedstate.store import BEAT, Decision
 from sharedstate.tasks import outcomes as why
+from sharedstate.tasks.liveness import Liveness, Rules, holder_of
 from sharedstate.tasks.model import (
     ABANDONED,
     CLAIMED,
@@ -21,59 +25,29 @@ from sharedstate.tasks.model import (
     HISTORY_ENTRIES_MAX,
     NEW,
     PRIORITY_DEFAULT,
-    Ignored,
     Lease,
     TaskState,
     dump,
 )
 from sharedstate.tasks.outcomes import (
-    Changed,
     Claimed,
     Holder,
     Kept,
     Lost,
     Refused,
     Released,
-    RetryCheck,
-    Swept,
 )
 from sharedstate.values import Value
-
-
-class Rules(Value):
-    """What the policies are configured with. `skew_ms`: how far another host's clock may run ahead."""
-
-    retries_max: int = 3
-    skew_ms: int = 5000
-
-
-class Liveness(Value):
-    """What is known of the incumbent: `age_ms` since its last sign of life, whether that is stale, whether its death is proved.
-
-    `future`: the last sign of life, when it lies beyond the allowed skew: the observer must remember when it first saw it.
-    """
-
-    age_ms: int
-    stale: bool
-    dead: bool
-    future: Beat | None = None
-
-    @property
-    def takeover(self) -> str | None:
-        """The reason for which anybody may take over now, or None while the incumbent is alive."""
-        if self.dead:
-            return why.OWNER_DEAD
-        return why.OWNER_STALE if self.stale else None
 
 
 class ClaimAsk(Value):
     """One request to claim.
 
     `digest_known`: fingerprint of the token the asker already holds, if any; `digest_new`: of the token it will hold.
-    `exclusive`: the asker is a running process (`process`) and does not share the claim with another running process of the
-    same owner.
-    `coordinator`: it may use its lower `priority`. `force_reason`: take over in any case, audited. `fence_floor`: the new fence
-    is above this too (a ledger elsewhere has given it out already).
+    `exclusive`: the asker is a running process (`process`) and does not share the claim with another running
+    process of the same owner.
+    `coordinator`: it may use its lower `priority`. `force_reason`: take over in any case, audited. `fence_floor`:
+    the new fence is above this too (a ledger elsewhere has given it out already).
     """
 
     task: str
@@ -94,37 +68,16 @@ class ClaimAsk(Value):
     fence_floor: int = 0
 
 
-def liveness(
-    state: TaskState, beat: Beat | None, now: Instant, rules: Rules, *, dead: bool = False, first_seen: Instant | None = None
-) -> Liveness:
-    """How alive the holder of `state` looks at `now`.
-
-    Stale means strictly older than the incumbent's own ttl. The claim itself counts as a beat; a beat of another fence counts
-    for nothing; one beyond the allowed skew counts from when it was `first_seen`.
-    """
-    lease = state.lease
-    if lease is None:
-        return Liveness(age_ms=0, stale=True, dead=False)
-    signs = [Beat(fence=state.fence, seen=lease.began)]
-    if beat is not None and beat.fence == state.fence:
-        signs.append(beat)
-    ages = [age_between(since=sign.seen, now=now, skew_ms=rules.skew_ms) for sign in signs]
-    youngest = min(range(len(ages)), key=lambda index: (ages[index].ms, ages[index].future))
-    age, future = ages[youngest], None
-    if age.future:
-        future = signs[youngest]
-        if first_seen is not None:
-            age = age_between(since=first_seen, now=now, skew_ms=rules.skew_ms)
-    return Liveness(age_ms=age.ms, stale=age.ms > lease.ttl_ms, dead=dead, future=future)
-
-
 # Claim
 
 
 def decide_claim(
     state: TaskState | None, ask: ClaimAsk, alive: Liveness | None, now: Instant, rules: Rules
 ) -> Decision[Claimed | Refused]:
-    """First come, first served; a fresh claim is never taken over, except by a coordinator or by explicit, audited force."""
+    """First come, first served.
+
+    A fresh claim is never taken over, except by a coordinator or by explicit, audited force.
+    """
     task = state or TaskState(task=ask.task, created_ms=now.at_ms)
     if task.ignored is not None:
         return _refuse(task, why.TASK_IGNORED, f"ignored by {task.ignored.by}: {task.ignored.reason}")
@@ -209,7 +162,7 @@ def _begin(
         "ttl_ms": lease.ttl_ms,
         "scope": list(lease.scope) or None,
     }
-    return _transition(begun, outcome, now, result=claimed, facts=facts)
+    return transition(begun, outcome, now, result=claimed, facts=facts)
 
 
 def _claimed(
@@ -249,8 +202,13 @@ def _exhausted(task: TaskState, rules: Rules) -> str:
 # Renew and release
 
 
-def decide_renew(state: TaskState | None, *, task: str, owner: str, digest: str | None, now: Instant) -> Decision[Kept | Lost]:
-    """Refresh the heartbeat of the live attempt with this owner and token; a late renew never revives an ended attempt."""
+def decide_renew(
+    state: TaskState | None, *, task: str, owner: str, digest: str | None, now: Instant
+) -> Decision[Kept | Lost]:
+    """Refresh the heartbeat of the live attempt with this owner and token.
+
+    A late renew never revives an ended attempt.
+    """
     if state is None or state.lease is None:
         return Decision(result=Lost(task=task, reason=why.TASK_NOT_FOUND, detail="no such claim"))
     lost = _not_holder(state, state.lease, owner=owner, digest=digest, now=now)
@@ -278,12 +236,15 @@ def decide_release(
     error: str | None,
     now: Instant,
 ) -> Decision[Released | Lost]:
-    """End the attempt as `complete`, `failed` or `abandoned`. Terminal is terminal; the same release again changes nothing."""
+    """End the attempt as `complete`, `failed` or `abandoned`.
+
+    Terminal is terminal; the same release again changes nothing.
+    """
     if state is None or state.lease is None:
         return Decision(result=Lost(task=task, reason=why.TASK_NOT_FOUND, detail="no such claim"))
     lease = state.lease
-    own = lease.owner == owner and digest is not None and compare_digest(digest, lease.digest)
-    if own and state.status == status:
+    own = lease.owner == owner and (digest is None or compare_digest(digest, lease.digest))
+    if own and state.status == status:  # without a token, too: its first release took it off this machine's ledger
         return Decision(result=Released(task=task, owner=owner, fence=state.fence, status=status, repeated=True))
     lost = _not_holder(state, lease, owner=owner, digest=digest, now=now)
     if lost is not None:
@@ -291,7 +252,7 @@ def decide_release(
     text = None if error is None else error[:ERROR_CHARACTERS_MAX]
     ended = state.replace(status=status, last_error=text if status != COMPLETE else None)
     released = Released(task=task, owner=owner, fence=state.fence, status=status)
-    return _transition(ended, "released", now, result=released, facts={"error": text})
+    return transition(ended, "released", now, result=released, facts={"error": text})
 
 
 def decide_withdraw(
@@ -304,7 +265,7 @@ def decide_withdraw(
     back = state.replace(
         status=NEW if first else ABANDONED, attempts=max(0, state.attempts - 1), retries=max(0, state.retries - 1)
     )
-    return _transition(back, "conflict", now, result=True, facts={"reason": why.SCOPE_CONFLICT, "detail": conflict})
+    return transition(back, "conflict", now, result=True, facts={"reason": why.SCOPE_CONFLICT, "detail": conflict})
 
 
 _ENDED: Final = {
@@ -323,91 +284,16 @@ def _not_holder(state: TaskState, lease: Lease, *, owner: str, digest: str | Non
     if lease.owner != owner:
         return Lost(task=state.task, reason=why.OWNER_MISMATCH, detail=f"held by {lease.owner}", holder=holder)
     if digest is None or not compare_digest(digest, lease.digest):
-        text = "the token is not the one of the current attempt" if digest else "no token: this machine does not hold the claim"
+        text = (
+            "the token is not the one of the current attempt"
+            if digest
+            else "no token: this machine does not hold the claim"
+        )
         return Lost(task=state.task, reason=why.ATTEMPT_TOKEN_MISMATCH, detail=text, holder=holder)
     return None
 
 
-# Sweep, retry check, administration
-
-
-def decide_sweep(state: TaskState | None, alive: Liveness | None, now: Instant) -> Decision[Swept | None]:
-    """End a stale or provably dead attempt as abandoned; what is already ended stays as it is (idempotent)."""
-    if state is None or state.lease is None or state.status != CLAIMED or alive is None or alive.takeover is None:
-        return Decision(result=None)
-    reason = alive.takeover
-    swept = Swept(task=state.task, owner=state.lease.owner, fence=state.fence, reason=reason, age_ms=alive.age_ms)
-    error = f"swept: {reason}, last seen {alive.age_ms / 1000:.1f} s before"
-    ended = state.replace(status=ABANDONED, last_error=error)
-    return _transition(ended, "swept", now, result=swept, facts={"reason": reason, "age_ms": alive.age_ms})
-
-
-def check_retry(state: TaskState | None, alive: Liveness | None, *, task: str, rules: Rules) -> RetryCheck:
-    """Whether the task may be claimed now, in the words of DESIGN section 5."""
-    if state is None or state.attempts == 0 and state.ignored is None:
-        return _verdict(task, state, True, why.NO_PREVIOUS_ATTEMPTS, rules)
-    if state.ignored is not None:
-        return _verdict(task, state, False, why.IGNORED, rules)
-    if state.status == COMPLETE:
-        return _verdict(task, state, False, why.ALREADY_COMPLETE, rules)
-    if state.status == CLAIMED and alive is not None and alive.takeover is None:
-        return _verdict(task, state, False, why.CURRENTLY_OWNED, rules)
-    if state.retries >= rules.retries_max:
-        return _verdict(task, state, False, why.MAX_RETRIES_EXCEEDED, rules)
-    return _verdict(task, state, True, why.ELIGIBLE_FOR_RETRY, rules)
-
-
-def _verdict(task: str, state: TaskState | None, eligible: bool, reason: str, rules: Rules) -> RetryCheck:
-    attempts, retries = (0, 0) if state is None else (state.attempts, state.retries)
-    left = max(0, rules.retries_max - retries)
-    return RetryCheck(task=task, eligible=eligible, reason=reason, attempts=attempts, retries=retries, retries_left=left)
-
-
-def decide_ignore(
-    state: TaskState | None, *, task: str, reason: str, by: str, now: Instant
-) -> Decision[Changed]:
-    """Ask the fleet to leave the task alone; a live attempt goes on to its end, nobody begins another."""
-    known = state or TaskState(task=task, created_ms=now.at_ms)
-    if known.ignored is not None:
-        return Decision(result=Changed(task=task, changed=False, status=known.status, detail="already ignored"))
-    ignored = known.replace(ignored=Ignored(reason=reason, by=by, at_ms=now.at_ms))
-    result = Changed(task=task, changed=True, status=known.status, detail=reason)
-    return _transition(ignored, "ignored", now, result=result, facts={"reason": reason, "by": by})
-
-
-def decide_unignore(state: TaskState | None, *, task: str, by: str, now: Instant) -> Decision[Changed]:
-    """Let the fleet take the task again."""
-    if state is None or state.ignored is None:
-        status = NEW if state is None else state.status
-        return Decision(result=Changed(task=task, changed=False, status=status, detail="not ignored"))
-    result = Changed(task=task, changed=True, status=state.status)
-    return _transition(state.replace(ignored=None), "unignored", now, result=result, facts={"by": by})
-
-
-def decide_reopen(state: TaskState | None, *, task: str, by: str, now: Instant) -> Decision[Changed]:
-    """Make an ended task claimable again: status `new`, retries start over; fence, attempts and history go on."""
-    if state is None or state.status not in ENDINGS:
-        status = NEW if state is None else state.status
-        return Decision(result=Changed(task=task, changed=False, status=status, detail="not ended"))
-    opened = state.replace(status=NEW, retries=0, last_error=None)
-    result = Changed(task=task, changed=True, status=NEW, detail=f"was {state.status}")
-    return _transition(opened, "reopened", now, result=result, facts={"by": by, "previous_status": state.status})
-
-
-def archived_event(task: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """The journal entry of a terminal record moving out of the way."""
-    return events.event("archived", task=task, fence=document["fence"], status=document["status"])
-
-
-def holder_of(task: TaskState, alive: Liveness) -> Holder | None:
-    """Who holds the task, with the age of the last sign of life; None when nobody does."""
-    if task.lease is None or task.status != CLAIMED:
-        return None
-    lease = task.lease
-    return Holder(owner=lease.owner, fence=task.fence, age_ms=alive.age_ms, ttl_ms=lease.ttl_ms, host=lease.host)
-
-
-def _transition(task: TaskState, kind: str, now: Instant, *, result: Any, facts: Mapping[str, Any]) -> Decision[Any]:
+def transition(task: TaskState, kind: str, now: Instant, *, result: Any, facts: Mapping[str, Any]) -> Decision[Any]:
     """The decision that writes `task` with one more history entry and emits the matching event."""
     known = {name: value for name, value in facts.items() if value is not None}
     owner = None if task.lease is None else task.lease.owner

@@ -10,7 +10,8 @@ from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.host import Host
 from sharedstate.ids import check_id
 from sharedstate.store import DELETE, Beat, Decision, Snapshot, Store, Unreadable, Versioned
-from sharedstate.tasks import policy
+from sharedstate.tasks import administration, policy
+from sharedstate.tasks.liveness import Liveness, Rules, liveness
 from sharedstate.tasks.model import ENDINGS, Document, TaskState, dump, load
 from sharedstate.tasks.outcomes import (
     Changed,
@@ -22,7 +23,7 @@ from sharedstate.tasks.outcomes import (
     RetryCheck,
     Swept,
 )
-from sharedstate.tasks.policy import ClaimAsk, Liveness, Rules
+from sharedstate.tasks.policy import ClaimAsk
 from sharedstate.tasks.sightings import Sightings
 from sharedstate.values import Value
 
@@ -33,7 +34,10 @@ T = TypeVar("T")
 
 
 class TaskView(Value):
-    """A task as a reader sees it: its state, how alive its holder looks now, its last beat, and when that was judged."""
+    """A task as a reader sees it: its state, how alive its holder looks now, its last beat.
+
+    `now_ms` is when that was judged, Unix milliseconds of the store's clock.
+    """
 
     state: TaskState
     alive: Liveness | None
@@ -62,7 +66,8 @@ class Statistics(Value):
 class Tasks:
     """The shared ledger. Safe for threads; every change is one transaction and one journal entry.
 
-    Methods raise `InvalidId` for bad ids, `StoreError` when the store fails, `Corrupt` when this task's record is unreadable.
+    Methods raise `InvalidId` for bad ids, `StoreError` when the store fails, `Corrupt` when this task's record is
+    unreadable.
     """
 
     def __init__(self, store: Store, *, host: Host, rules: Rules, sightings: Sightings) -> None:
@@ -74,7 +79,10 @@ class Tasks:
     # Reading
 
     def get(self, task: str) -> TaskView | None:
-        """One task, archived ones included, or None when it was never heard of. Never blocked by a writer; writes nothing."""
+        """One task, archived ones included, or None when it was never heard of.
+
+        Never blocked by a writer; writes nothing.
+        """
         task = check_id(task)
         found = self.store.get(TASKS, task)
         archived = found is None
@@ -125,7 +133,7 @@ class Tasks:
         """Whether the task may be claimed now, and why. Reads only."""
         view = self.get(task)
         state, alive = (None, None) if view is None else (view.state, view.alive)
-        return policy.check_retry(state, alive, task=check_id(task), rules=self._rules)
+        return administration.check_retry(state, alive, task=check_id(task), rules=self._rules)
 
     # Changing
 
@@ -166,13 +174,16 @@ class Tasks:
         )
 
     def forget(self, task: str) -> None:
-        """Remove a task's record altogether. Only for a ledger whose content has moved to another one, fence included."""
+        """Remove a task's record altogether.
+
+        Only for a ledger whose content has moved to another one, fence included.
+        """
         self.store.transact(TASKS, task, lambda snapshot: Decision(result=None, write=DELETE))
 
     def sweep(self, task: str) -> Swept | None:
         """End the live attempt of this task as abandoned if it is stale or provably dead now."""
         return self._transact_judged(
-            task, lambda state, alive, snapshot: policy.decide_sweep(state, alive, snapshot.now)
+            task, lambda state, alive, snapshot: administration.decide_sweep(state, alive, snapshot.now)
         )
 
     def ignore(self, task: str, *, reason: str, by: str) -> Changed:
@@ -183,25 +194,30 @@ class Tasks:
             raise InvalidInput(f"a reason has 1 to {REASON_CHARACTERS_MAX} characters")
         return self._transact(
             task,
-            lambda state, snapshot: policy.decide_ignore(state, task=task, reason=reason, by=by, now=snapshot.now),
+            lambda state, snapshot: administration.decide_ignore(
+                state, task=task, reason=reason, by=by, now=snapshot.now
+            ),
         )
 
     def unignore(self, task: str, *, by: str) -> Changed:
         """Let the fleet take the task again."""
         task = check_id(task)
         return self._transact(
-            task, lambda state, snapshot: policy.decide_unignore(state, task=task, by=by, now=snapshot.now)
+            task, lambda state, snapshot: administration.decide_unignore(state, task=task, by=by, now=snapshot.now)
         )
 
     def reopen(self, task: str, *, by: str) -> Changed:
         """Make an ended task claimable again; retries start over, fence and history go on."""
         task = check_id(task)
         return self._transact(
-            task, lambda state, snapshot: policy.decide_reopen(state, task=task, by=by, now=snapshot.now)
+            task, lambda state, snapshot: administration.decide_reopen(state, task=task, by=by, now=snapshot.now)
         )
 
     def archive(self, task: str, *, older_than_ms: int) -> bool:
-        """Move one ended task, unchanged for `older_than_ms`, out of the way; its fence stays known. True when moved."""
+        """Move one ended task, unchanged for `older_than_ms`, out of the way; its fence stays known.
+
+        True when moved.
+        """
 
         def due(snapshot: Snapshot) -> TaskState | None:
             if snapshot.value is None:
@@ -223,7 +239,7 @@ class Tasks:
         def remove(snapshot: Snapshot) -> Decision[bool]:
             if snapshot.revision != revision or due(snapshot) is None:
                 return Decision(result=False)
-            return Decision(result=True, write=DELETE, events=(policy.archived_event(task, document),))
+            return Decision(result=True, write=DELETE, events=(administration.archived_event(task, document),))
 
         return self.store.transact(TASKS, task, remove)
 
@@ -273,11 +289,11 @@ class Tasks:
         if state is None or state.live is None or state.lease is None:
             return None
         dead = state.lease.process is not None and self._host.is_dead(state.lease.process)
-        alive = policy.liveness(state, beat, now, self._rules, dead=dead)
+        alive = liveness(state, beat, now, self._rules, dead=dead)
         if alive.future is None:
             return alive
         first_seen = self._sightings.first_seen(state.task, alive.future)
-        return policy.liveness(state, beat, now, self._rules, dead=dead, first_seen=first_seen)
+        return liveness(state, beat, now, self._rules, dead=dead, first_seen=first_seen)
 
 
 def _matches(view: TaskView, *, status: str | None, owner: str | None, stale: bool | None) -> bool:

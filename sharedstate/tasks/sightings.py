@@ -1,4 +1,4 @@
-"""When did *we* first see a beat from the future? Remembered on this machine, so that a wrong clock makes no immortal claim."""
+"""When did *we* first see a beat from the future? Remembered, so that a wrong clock makes no immortal claim."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sightings:
         return Instant(at_ms=seen["at_ms"], boot_ms=seen["boot_ms"], boot_id=seen["boot_id"])
 
     def note(self, task: str, beat: Beat) -> None:
-        """Remember that this beat was seen now, unless it is remembered already. Losing a note only delays a takeover."""
+        """Remember that this beat was seen now, unless it is remembered already. A lost note only delays a takeover."""
 
         def decide(snapshot: Snapshot) -> Decision[None]:
             if snapshot.value is not None and snapshot.value.get("beat") == _fingerprint(beat):
