@@ -55,9 +55,8 @@ def age_between(*, since: Instant, now: Instant, skew_ms: int) -> Age:
 
 def iso_of_ms(at_ms: int) -> str:
     """Unix milliseconds as RFC 3339 UTC, for example `2026-03-01T12:00:30.250Z`."""
-    seconds, ms = divmod(at_ms, 1000)
-    stamp = datetime.fromtimestamp(seconds, UTC)
-    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{ms:03d}Z" if stamp.year >= 1000 else f"{stamp.isoformat()[:19]}.{ms:03d}Z"
+    moment = _EPOCH + timedelta(milliseconds=at_ms)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def ms_of_iso(text: str) -> int:

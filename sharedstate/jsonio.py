@@ -10,6 +10,7 @@ infinities, huge numbers, lone surrogates, byte order marks, depth bombs.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -21,51 +22,64 @@ Document = dict[str, Any]
 
 
 def encode(value: Document) -> bytes:
-    """Canonical bytes of a JSON object. Raises `TypeError` or `ValueError` for what JSON cannot carry."""
-    return (_text(value, "\n") + "\n").encode()
+    """Canonical bytes of a JSON object. Raises `TypeError` or `ValueError` for what `decode` would not take back."""
+    return _readable((_text(value, "\n") + "\n").encode())
 
 
 def encode_line(value: Document) -> bytes:
-    """One line of compact JSON with sorted keys, for journals; the newline included."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    """One line of compact JSON with sorted keys, for journals; the newline included. Raises as `encode` does."""
+    return _readable(_LINE.encode(value).encode() + b"\n")
+
+
+def _readable(raw: bytes) -> bytes:
+    """`raw` itself, read back when it may hold a number or a depth that is not allowed (one text in thousands)."""
+    if _is_unusual(raw):
+        try:
+            decode(raw, what="document")
+        except Corrupt as error:
+            raise ValueError(str(error)) from None
+    return raw
+
+
+def _is_unusual(raw: bytes) -> bool:
+    # Cheap and never wrong on the safe side: brackets in texts count too, and so do digits.
+    return raw.count(b"{") + raw.count(b"[") > DEPTH_MAX or _LONG_NUMBER in raw.translate(_DIGITS_AS_ZEROS)
 
 
 def _text(value: Any, newline: str) -> str:
-    if isinstance(value, str):
-        return encode_basestring(value)
-    if value is None:
-        return "null"
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, int):
-        return int.__repr__(value)
+    write = _WRITERS.get(type(value))
+    if write is not None:
+        return write(value)
     deeper = newline + "  "
     if len(deeper) > 2 * DEPTH_MAX + 1:
         raise ValueError(f"deeper than {DEPTH_MAX} levels")
     if isinstance(value, dict):
         if not value:
             return "{}"
-        parts = [f"{encode_basestring(key)}: {_text(value[key], deeper)}" for key in sorted(value)]
+        parts: list[str] = []
+        for key in sorted(value):
+            item = value[key]
+            write = _WRITERS.get(type(item))  # asked here too: a call for each plain value takes half as long again
+            parts.append(encode_basestring(key) + ": " + (_text(item, deeper) if write is None else write(item)))
         return "{" + deeper + ("," + deeper).join(parts) + newline + "}"
     if isinstance(value, list | tuple):
         if not value:
             return "[]"
         return "[" + deeper + ("," + deeper).join([_text(item, deeper) for item in value]) + newline + "]"
-    return json.dumps(value, allow_nan=False)
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
 def decode(raw: bytes, *, what: str) -> Document:
     """The JSON object in `raw`, or `Corrupt` with the reason (`what` names the source in the message)."""
     try:
         text = raw.decode("utf-8")
-        value = _DECODER.decode(text)
-        if len(raw) > 1024:  # a smaller text cannot be deeper than the decoder's own limit allows
+        if _is_unusual(raw):
+            value = _STRICT_DECODER.decode(text)
             _check_depth(value, 1)
-        if not text.isascii() or "\\u" in text:
-            text_of(value).encode()
+        else:
+            value = _DECODER.decode(text)
+        if "\\u" in text:
+            text_of(value).encode()  # only an escape can smuggle in a lone surrogate
     except RecursionError:
         raise Corrupt(f"{what}: nested too deeply") from None
     except ValueError as error:
@@ -133,6 +147,16 @@ def _float(text: str) -> float:
     return number
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_float, strict=True
+_LONG_NUMBER = b"0" * len(str(INTEGER_MAX))
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda value: "null",
+}
+_LINE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float)
+_STRICT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_float
 )
