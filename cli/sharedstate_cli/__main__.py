@@ -1,0 +1,10 @@
+"""`python -m sharedstate_cli` is `claims`."""
+
+from __future__ import annotations
+
+import sys
+
+from sharedstate_cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""The full command line: a typer application generated from the table. Help, usage errors, completion, and every verb that is not hot."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from sharedstate_cli import hot
+from sharedstate_cli.full import suggestions
+from sharedstate_cli.hot import Parsed, Usage
+from sharedstate_cli.table import COMMANDS, EVERYWHERE, Command, Param
+
+PROGRAM = "claims"
+ABOUT = "Claims, task state and sweeps shared by a fleet of agents that work on one repository."
+EPILOG = "Exit codes: 0 done, 2 usage, 3 held by another, 4 lost, 5 not found, 6 exhausted or ignored, 7 corrupt, 75 try again, 78 configuration."
+
+
+def parse(words: Sequence[str]) -> Parsed | int:
+    """The command line as values, or the exit code when help or completion has been printed. Raises `Usage`."""
+    found: list[Parsed] = []
+    command, own, rest = _split(list(words))
+    program = get_command(application(found.append, rest=rest))
+    try:
+        code = program.main(own, prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        raise Usage(error.format_message(), hint=_hint(command)) from None
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    if found:
+        return found[0]
+    return code if isinstance(code, int) else 0
+
+
+def application(take: Callable[[Parsed], None], *, rest: Sequence[str] | None = None) -> typer.Typer:
+    """The typer application; what a command line means is given to `take`."""
+    app = _group(ABOUT, epilog=EPILOG)
+    groups: dict[str, typer.Typer] = {}
+    for command in COMMANDS:
+        group, _, name = command.name.rpartition(" ")
+        home = app
+        if group:
+            if group not in groups:
+                groups[group] = _group(f"See claims {group} --help.")
+                app.add_typer(groups[group], name=group)
+            home = groups[group]
+        home.command(name, help=_help(command), short_help=command.about, epilog=None)(_callback(command, take, rest))
+    return app
+
+
+def _group(about: str, *, epilog: str | None = None) -> typer.Typer:
+    return typer.Typer(
+        help=about,
+        epilog=epilog,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+
+
+def _split(words: list[str]) -> tuple[Command | None, list[str], Sequence[str] | None]:
+    """The command that is meant, its own words, and those after `--` that belong to another program."""
+    for command in COMMANDS:
+        name = command.name.split(" ")
+        if words[: len(name)] == name:
+            own, rest = hot.split_rest(command, words[len(name) :])
+            return command, [*name, *own], rest
+    return None, words, None
+
+
+def _hint(command: Command | None) -> str:
+    return f"see `{PROGRAM} {command.name} --help`" if command is not None else f"see `{PROGRAM} --help`"
+
+
+def _help(command: Command) -> str:
+    return f"{command.about}\n\n{command.details}" if command.details else command.about
+
+
+def _callback(command: Command, take: Callable[[Parsed], None], rest: Sequence[str] | None) -> Callable[..., None]:
+    """A function with the signature that typer reads the parameters from; it only hands their texts on."""
+
+    def callback(**raw: Any) -> None:
+        if raw.pop("command", None):
+            raise Usage(f"put the program behind --: {PROGRAM} {command.name} TASK -- CMD …")
+        take(hot.parsed(command, raw, rest))
+
+    parameters = [_parameter(param) for param in (*command.params, *EVERYWHERE)]
+    if command.rest:
+        words = typer.Argument(metavar="-- CMD ...", help="The program and its arguments.", show_default=False)
+        parameters.append(_signed("command", Annotated[list[str] | None, words], None))
+    signature = inspect.Signature(parameters)
+    callback.__signature__ = signature  # type: ignore[attr-defined]  # typer reads the parameters from it
+    callback.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    callback.__name__ = command.name.replace(" ", "_").replace("-", "_")
+    return callback
+
+
+def _parameter(param: Param) -> inspect.Parameter:
+    about = param.about
+    if param.default not in (None, False):
+        about = f"{about} [default: {param.default}]"
+    common: dict[str, Any] = {"help": about, "show_default": False, "metavar": param.shown}
+    common["autocompletion"] = suggestions.for_param(param)
+    if param.flags:
+        if param.kind == "flag":
+            del common["metavar"], common["autocompletion"]
+        info = typer.Option(*param.flags, **common)
+    else:
+        info = typer.Argument(**common)
+    kind: Any = bool if param.kind == "flag" else list[str] if param.many else str
+    if param.required:
+        return _signed(param.name, Annotated[kind, info], inspect.Parameter.empty)
+    if param.kind == "flag":
+        return _signed(param.name, Annotated[kind, info], False)
+    return _signed(param.name, Annotated[kind | None, info], None)
+
+
+def _signed(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)

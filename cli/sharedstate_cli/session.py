@@ -1,0 +1,148 @@
+"""One run of the command: where it reads and prints, and the shared state, opened on first use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from sharedstate.errors import InvalidInput
+from sharedstate.values import Value
+from sharedstate_cli.report import Report, aligned, json_line, visible
+
+if TYPE_CHECKING:
+    from sharedstate.connect import SharedState
+    from sharedstate.host import Host
+    from sharedstate.store import Store
+
+T = TypeVar("T")
+LINE_CHARACTERS_MAX = 10_000
+
+
+class Console(Value):
+    """The world around one run: streams (None where closed), and, for tests, the machine and the shared store."""
+
+    stdin: TextIO | None
+    stdout: TextIO | None
+    stderr: TextIO | None
+    host: Host | None = None
+    store: Store | None = None
+
+    @classmethod
+    def real(cls) -> Console:
+        """The streams of this very process."""
+        return cls(stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+
+
+class Session:
+    """What a handler gets: `state` (opened on first use), `json`, `terminal`, the streams, and `emit` for early output."""
+
+    def __init__(self, console: Console, *, json: bool = False, root: str | None = None) -> None:
+        self.console = console
+        self.json = json
+        self.root = root
+        self._state: SharedState | None = None
+
+    @property
+    def state(self) -> SharedState:
+        """The shared state around the working directory, or under `--dir`. Raises `BadSettings`."""
+        if self._state is None:
+            from sharedstate.connect import SharedState
+
+            self._state = SharedState.open(self.root, store=self.console.store, host=self.console.host)
+        return self._state
+
+    def close(self) -> None:
+        """Give back what the state holds."""
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+
+    # Output
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a person looks at stdout: a terminal that is not dumb, and no `--json`."""
+        return not self.json and _is_terminal(self.console.stdout)
+
+    @property
+    def color(self) -> bool:
+        """Whether colour is welcome: on a terminal, unless NO_COLOR is set."""
+        return self.terminal and not os.environ.get("NO_COLOR")
+
+    def emit(self, report: Report) -> None:
+        """Print a report now, complete and flushed: for commands that answer more than once."""
+        if self.json:
+            if report.document is not None:
+                self.write(json_line(report.document))
+        else:
+            for line in report.lines:
+                self.write(visible(line))
+            if report.grid is not None:
+                self._print_grid(report)
+        for note in report.notes:
+            self.note(note)
+        if self.console.stdout is not None:
+            self.console.stdout.flush()
+
+    def write(self, line: str) -> None:
+        """One finished line on stdout, as it is."""
+        if self.console.stdout is not None:
+            self.console.stdout.write(line + "\n")
+
+    def note(self, text: str) -> None:
+        """One line for people on stderr, made harmless."""
+        if self.console.stderr is not None:
+            self.console.stderr.write(f"claims: {visible(text)}\n")
+            self.console.stderr.flush()
+
+    def counted(self, items: Iterable[T], *, label: str) -> Iterator[T]:
+        """The items; on a terminal, work longer than half a second shows its progress on stderr."""
+        if self.json or not _is_terminal(self.console.stderr):
+            return iter(items)
+        from sharedstate_cli.full.progress import counted
+
+        return counted(items, label=label)
+
+    def _print_grid(self, report: Report) -> None:
+        grid = report.grid
+        assert grid is not None
+        if not grid.rows:
+            if grid.empty:
+                self.write(visible(grid.empty))
+        elif self.terminal:
+            from sharedstate_cli.full.screen import draw
+
+            draw(grid, stream=self.console.stdout, color=self.color)
+        else:
+            for line in aligned(grid):
+                self.write(line)
+
+    # Input
+
+    def ids(self) -> Iterator[str]:
+        """Ids from standard input, one a line; white space around them and empty lines do not count."""
+        if self.console.stdin is None:
+            raise InvalidInput("standard input is closed")
+        return lines_of(self.console.stdin, what="standard input")
+
+
+def lines_of(stream: TextIO, *, what: str) -> Iterator[str]:
+    """The lines that are not blank, stripped. Raises `InvalidInput` for a line that cannot be an id, or is not text."""
+    while True:
+        try:
+            line = stream.readline(LINE_CHARACTERS_MAX)
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{what} is not UTF-8 text: {error.reason}") from None
+        if not line:
+            return
+        if len(line) == LINE_CHARACTERS_MAX:
+            raise InvalidInput(f"{what}: a line of {LINE_CHARACTERS_MAX} characters or more is no id")
+        text = line.strip().removeprefix("\ufeff")
+        if text:
+            yield text
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
