@@ -24,7 +24,7 @@ class FakeMachine:
 
     def __init__(self, *, seed: int = 0, wall_ms: int = WALL_MS_AT_START) -> None:
         self._guard = threading.Lock()
-        self._random = random.Random(seed)  # noqa: S311 - reason: tests must replay
+        self.random = random.Random(seed)  # noqa: S311 - reason: tests must replay
         self._wall_us = wall_ms * 1000
         self._boot_us = _BOOT_US_AT_START
         self._awake_us = _BOOT_US_AT_START
@@ -42,6 +42,16 @@ class FakeMachine:
     def monotonic_s(self) -> float:
         """Seconds awake since boot; stands still in a suspend, as `CLOCK_MONOTONIC` does."""
         return self._awake_us / 1_000_000
+
+    def wall_ns(self) -> int:
+        """Wall time as file times have it."""
+        return self._wall_us * 1000
+
+    def tick(self, micros: int) -> None:
+        """Let a few microseconds pass: `advance` for a single thread in a hurry."""
+        self._wall_us += micros
+        self._boot_us += micros
+        self._awake_us += micros
 
     def boot_id(self) -> str:
         """Id of the current boot; a new one after `reboot`."""
@@ -81,7 +91,7 @@ class FakeMachine:
     def entropy(self, count: int) -> bytes:
         """`count` bytes that depend on the seed and on how many were asked before."""
         with self._guard:
-            return self._random.randbytes(count)
+            return self.random.randbytes(count)
 
     # Processes
 

@@ -77,7 +77,6 @@ class MemoryStore:
         durability: Durability = "full",
     ) -> T:
         """Run `decide` under the store's lock and carry the decision out. A write from inside `decide` is refused."""
-        del durability  # memory is as durable as it gets
         self._check_outage()
         self._enter()
         try:
@@ -132,6 +131,11 @@ class MemoryStore:
             if left_s <= 0:
                 return False
             self.host.sleep(min(_WATCH_STEP_S, left_s))
+
+    def upkeep(self) -> list[str]:
+        """Nothing is ever left behind here."""
+        self._check_outage()
+        return []
 
     def close(self) -> None:
         """Nothing to give back; the store stays usable."""

@@ -4,11 +4,11 @@
         def make_store(self, tmp_path: Path) -> Store:
             return MyStore(...)          # empty, its own namespace
 
-Run it with pytest, which is imported only when a test has to be skipped. For detailed messages a conftest calls
+Run it with pytest, which is imported only when a test is skipped. For detailed messages a conftest calls
 `pytest.register_assert_rewrite("sharedstate.testing.contracts")`.
 
-Override `another` when a second, independent store object can be opened on the same state, `plant_bad_record` when bytes
-can be damaged behind the store's back, and `lose_beats` when beats can get lost.
+Override `another` when a second, independent store object can be opened on the same state, `plant_bad_record` when
+bytes can be damaged behind the store's back, and `lose_beats` when beats can get lost.
 """
 
 from __future__ import annotations

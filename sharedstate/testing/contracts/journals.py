@@ -80,3 +80,10 @@ class JournalContract(Hooks):
         store.append("events", {"n": 1})
         assert store.watch("events", after=0, timeout_s=5.0) is True
         assert store.watch("events", after=1, timeout_s=0.01) is False
+
+    def test_upkeep_of_a_healthy_store_changes_nothing(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        store.transact("tasks", "T-1", writes({"n": 1}, live=1, events=[{"type": "claimed"}]))
+        before = store.get("tasks", "T-1"), list(store.read("events"))
+        store.upkeep()
+        assert (store.get("tasks", "T-1"), list(store.read("events"))) == before

@@ -65,17 +65,14 @@ class Hooks:
 
     def another(self, store: Store, tmp_path: Path) -> Store:
         """A second store on the same state; the same object where there can be only one."""
-        del tmp_path
         return store
 
     def plant_bad_record(self, store: Store, collection: str, key: str) -> bool:
         """Damage the bytes of an existing record behind the store's back; False when that cannot be done."""
-        del store, collection, key
         return False
 
     def lose_beats(self, store: Store) -> bool:
         """Lose every beat, as a power cut may; False when that cannot be done."""
-        del store
         return False
 
 
