@@ -14,7 +14,7 @@ except ImportError:  # another Python than CPython
 
 ID_CHARACTERS_MAX = 200
 _PREFIX_CHARACTERS = 40
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 # Categories of Unicode that never belong in an id: controls, formats (bidi marks, zero width joiners), surrogates,
 # private use, unassigned, line and paragraph separators.
 _REFUSED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -56,9 +56,9 @@ def record_name(key: str) -> str:
     """File name stem of an id: readable prefix, dash, 128-bit BLAKE2b of its UTF-8 in hex.
 
     Distinct ids (case, dots, suffixes, common prefixes) get distinct names on every file system; the full id
-    stands inside the record and is compared on read.
+    stands inside the record and is compared on read. The prefix has no dots: `NUL.txt` is a device on Windows.
     """
-    prefix = "".join(c if c in _PLAIN else "_" for c in key[:_PREFIX_CHARACTERS]).strip(".") or "_"
+    prefix = "".join(c if c in _PLAIN else "_" for c in key[:_PREFIX_CHARACTERS]) or "_"
     return f"{prefix}-{fingerprint(key.encode(), size=16)}"
 
 
