@@ -47,10 +47,9 @@ def age_between(*, since: Instant, now: Instant, skew_ms: int) -> Age:
     A moment in the future within `skew_ms` has age 0; beyond it the age is 0 and `future` is set, and the caller
     decides (docs/claims.md: such a moment counts from when it was first seen).
     """
-    if since.boot_id and since.boot_id == now.boot_id:
-        return Age(ms=max(0, now.boot_ms - since.boot_ms))
-    wall_ms = now.at_ms - since.at_ms
-    return Age(ms=max(0, wall_ms), future=wall_ms < -skew_ms)
+    same_boot = since.boot_id != "" and since.boot_id == now.boot_id
+    passed_ms = now.boot_ms - since.boot_ms if same_boot else now.at_ms - since.at_ms
+    return Age(ms=max(0, passed_ms), future=passed_ms < -skew_ms)
 
 
 def iso_of_ms(at_ms: int) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from _operator import _compare_digest
 
 from sharedstate.errors import InvalidId
 from sharedstate.values import Value
 
+try:  # what hashlib and hmac hand out themselves, without loading OpenSSL: that costs 2.5 ms of start-up
+    from _blake2 import blake2b
+except ImportError:  # another Python than CPython
+    from hashlib import blake2b
+
 ID_CHARACTERS_MAX = 200
 _PREFIX_CHARACTERS = 40
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 # Categories of Unicode that never belong in an id: controls, formats (bidi marks, zero width joiners), surrogates,
 # private use, unassigned, line and paragraph separators.
 _REFUSED_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -51,15 +56,25 @@ def record_name(key: str) -> str:
     """File name stem of an id: readable prefix, dash, 128-bit BLAKE2b of its UTF-8 in hex.
 
     Distinct ids (case, dots, suffixes, common prefixes) get distinct names on every file system; the full id
-    stands inside the record and is compared on read.
+    stands inside the record and is compared on read. The prefix has no dots: `NUL.txt` is a device on Windows.
     """
-    prefix = "".join(c if c in _PLAIN else "_" for c in key[:_PREFIX_CHARACTERS]).strip(".") or "_"
-    return f"{prefix}-{blake2b(key.encode(), digest_size=16).hexdigest()}"
+    prefix = "".join(c if c in _PLAIN else "_" for c in key[:_PREFIX_CHARACTERS]) or "_"
+    return f"{prefix}-{fingerprint(key.encode(), size=16)}"
 
 
 def digest_of(token: str) -> str:
     """Public fingerprint of a secret token: BLAKE2b-256 in hex. Only this ever leaves the owner's ledger."""
-    return blake2b(token.encode(), digest_size=32, person=b"sharedstate-tok").hexdigest()
+    return fingerprint(token.encode(), size=32, person=b"sharedstate-tok")
+
+
+def same_digest(one: str, other: str) -> bool:
+    """Whether two fingerprints are equal, in a time that does not tell how much of them is."""
+    return _compare_digest(one, other)
+
+
+def fingerprint(raw: bytes, *, size: int, person: bytes = b"") -> str:
+    """BLAKE2b of `raw` with `size` bytes (1-64), in hex; `person` (at most 16 bytes) keeps uses apart."""
+    return blake2b(raw, digest_size=size, person=person).hexdigest()
 
 
 class Process(Value):

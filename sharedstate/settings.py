@@ -179,6 +179,8 @@ def resolve(
         elif setting.name in table:
             raw, origin = table[setting.name], path
         values[setting.name] = raw if origin == "default" else _parse(setting, raw, origin)
+        if setting.name == "dir" and origin == path:  # seen from every folder below, it is the same place
+            values["dir"] = os.path.join(os.path.dirname(path), values["dir"])
         origins[setting.name] = origin
     settings = Settings(**values, origins=origins)
     _refuse_contradictions(settings)
@@ -236,8 +238,8 @@ def _number(setting: Setting, raw: Any) -> int:
 
 
 def _list(setting: Setting, raw: Any) -> tuple[str, ...]:
-    items = raw.split(",") if isinstance(raw, str) else list(raw)
-    if not all(isinstance(item, str) for item in items):
+    items = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError("expected a list of texts")
     return tuple(item.strip() for item in items if item.strip())
 
@@ -285,11 +287,14 @@ def _read(path: str) -> bytes | None:
     except OSError as error:
         raise BadSettings(f"cannot read {path}: {error.strerror}") from error
     try:
-        return os.read(fd, _CONFIG_BYTES_MAX)
+        raw = os.read(fd, _CONFIG_BYTES_MAX + 1)
     except OSError as error:
         raise BadSettings(f"cannot read {path}: {error.strerror}") from error
     finally:
         os.close(fd)
+    if len(raw) > _CONFIG_BYTES_MAX:
+        raise BadSettings(f"cannot read {path}: more than {_CONFIG_BYTES_MAX} bytes")
+    return raw
 
 
 def _table(path: str, raw: bytes, keys: tuple[str, ...]) -> Mapping[str, Any]:
@@ -297,6 +302,8 @@ def _table(path: str, raw: bytes, keys: tuple[str, ...]) -> Mapping[str, Any]:
 
     try:
         table: Any = tomllib.loads(raw.decode())
+    except RecursionError:
+        raise BadSettings(f"{path}: nested too deeply") from None
     except ValueError as error:
         raise BadSettings(f"{path}: {error}") from None
     for key in keys:

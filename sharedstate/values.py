@@ -16,11 +16,11 @@ class Value:
 
     Fields are the annotated names of the class body, in order, with optional defaults; all are keyword-only.
     A missing or unknown field raises `TypeError`; assignment raises `AttributeError`. Fields named in the class
-    keyword
-    `hidden` (secrets) are masked in `repr`, so that no log line or traceback shows them.
+    keyword `hidden` (secrets) are masked in `repr`, so that no log line or traceback shows them.
     """
 
     _names: ClassVar[tuple[str, ...]] = ()
+    _known: ClassVar[frozenset[str]] = frozenset()
     _defaults: ClassVar[dict[str, Any]] = {}
     _hidden: ClassVar[frozenset[str]] = frozenset()
 
@@ -28,6 +28,7 @@ class Value:
         super().__init_subclass__(**kwargs)
         own = [name for name in cls.__dict__.get("__annotations__", ()) if not name.startswith("_")]
         cls._names = cls._names + tuple(name for name in own if name not in cls._names)
+        cls._known = frozenset(cls._names)
         cls._defaults = {**cls._defaults, **{name: cls.__dict__[name] for name in own if name in cls.__dict__}}
         cls._hidden = cls._hidden | frozenset(hidden)
 
@@ -35,7 +36,7 @@ class Value:
         held = self.__dict__
         held.update(self._defaults)
         held.update(fields)
-        if len(held) != len(self._names):
+        if held.keys() != self._known:
             self._complain(held)
 
     def _complain(self, held: dict[str, Any]) -> None:

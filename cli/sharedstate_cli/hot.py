@@ -1,7 +1,7 @@
-"""The fast parser: what it takes is exactly what the full one would take, with the same result; all else it leaves to that one.
+"""The fast parser: what it takes, the full one takes with the same result; all else it leaves to that one.
 
-It knows long options (`--opt value`, `--opt=value`), flags, positionals and `--`. Help, unknown or abbreviated options, missing or
-surplus arguments are the full parser's. Texts become values here, for both parsers, so that errors about values are the same.
+It knows long options (`--opt value`, `--opt=value`), flags, positionals and `--`. Help, unknown options, missing and
+surplus arguments are the full parser's. Texts become values here, for both, so that errors about values are the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def parse(argv: Sequence[str]) -> Parsed | None:
 
 
 def split_rest(command: Command, words: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
-    """The words of the command itself, and those after the first `--` if it runs another program (None when there is no `--`)."""
+    """The words of the command itself, and those behind the first `--` if it runs a program (None without `--`)."""
     if not command.rest or "--" not in words:
         return words, None
     at = list(words).index("--")
@@ -51,7 +51,7 @@ def split_rest(command: Command, words: Sequence[str]) -> tuple[Sequence[str], S
 
 
 def parsed(command: Command, raw: Mapping[str, Any], rest: Sequence[str] | None) -> Parsed:
-    """Texts as values. `raw`: per parameter a text, a list of texts when repeatable, True for a flag, None when not given."""
+    """Texts as values. `raw`: by parameter a text, a list of texts when repeatable, True for a flag, or nothing."""
     arguments = {param.name: value_of(param, raw.get(param.name)) for param in command.params}
     if command.rest:
         if not rest:

@@ -1,4 +1,4 @@
-"""The entry point of `claims`: parse, call the handler, print, and turn every outcome into one clear answer and exit code."""
+"""The entry point of `claims`: parse, call the handler, print; every outcome has one clear answer and exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sharedstate.errors import EXIT_UNEXPECTED, EXIT_USAGE, SharedStateError
 from sharedstate_cli import hot
 from sharedstate_cli.hot import Parsed
-from sharedstate_cli.report import Report
+from sharedstate_cli.report import Report, complaint, error_document
 from sharedstate_cli.session import Console, Session
 
 DEBUG = "SHARED_STATE_DEBUG"
@@ -19,7 +19,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None, *, console: Console | None = None) -> int:
-    """Run one command and return its exit code; never raises, never prints a traceback unless SHARED_STATE_DEBUG is set."""
+    """Run one command and return its exit code. Never raises; prints no traceback unless SHARED_STATE_DEBUG is set."""
     words = sys.argv[1:] if argv is None else list(argv)
     if console is None:
         _guard_descriptors()
@@ -49,11 +49,7 @@ def _run(words: list[str], console: Console) -> int:
         return _unexpected(Session(console, json=as_json), error)
     if isinstance(answer, int):
         return answer
-    session = Session(console, json=answer.json, root=answer.root)
-    try:
-        return _call(answer, session)
-    finally:
-        session.close()
+    return _call(answer, Session(console, json=answer.json, root=answer.root))
 
 
 def _call(parsed: Parsed, session: Session) -> int:
@@ -62,6 +58,7 @@ def _call(parsed: Parsed, session: Session) -> int:
         report: Report = load(parsed.command.handler)(session, **parsed.arguments)
         code = report.code
         session.emit(report)
+        session.close()
     except SharedStateError as error:
         return _fail(session, error)
     except BrokenPipeError:
@@ -92,8 +89,7 @@ def _parse(words: list[str]) -> Parsed | int:
 
 def _fail(session: Session, error: SharedStateError) -> int:
     document = error_document(code=error.code, message=str(error), hint=error.hint, retryable=error.retryable)
-    notes = (str(error), *((f"hint: {error.hint}",) if error.hint else ()))
-    session.emit(Report(document=document, notes=() if session.json else notes))
+    session.emit(Report(document=document, problems=complaint(error)))
     if os.environ.get(DEBUG):
         _trace()
     return error.exit_code
@@ -103,15 +99,10 @@ def _unexpected(session: Session, error: Exception) -> int:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = f"run with {DEBUG}=1 for the traceback"
     document = error_document(code="unexpected", message=text, hint=hint, retryable=False)
-    session.emit(Report(document=document, notes=() if session.json else (f"unexpected {text} ({hint})",)))
+    session.emit(Report(document=document, problems=(f"unexpected {text} ({hint})",)))
     if os.environ.get(DEBUG):
         _trace()
     return EXIT_UNEXPECTED
-
-
-def error_document(*, code: str, message: str, hint: str, retryable: bool) -> dict[str, Any]:
-    """The JSON object of a fault, without `schema`."""
-    return {"ok": False, "error": {"code": code, "message": message, "hint": hint, "retryable": retryable}}
 
 
 def _wants_json(words: list[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from sharedstate.errors import InvalidInput
@@ -36,7 +36,7 @@ class Console(Value):
 
 
 class Session:
-    """What a handler gets: `state` (opened on first use), `json`, `terminal`, the streams, and `emit` for early output."""
+    """What a handler gets: `state` (opened on first use), `json`, `terminal`, and `emit` for early output."""
 
     def __init__(self, console: Console, *, json: bool = False, root: str | None = None) -> None:
         self.console = console
@@ -81,6 +81,8 @@ class Session:
                 self.write(visible(line))
             if report.grid is not None:
                 self._print_grid(report)
+            for problem in report.problems:
+                self.note(problem)
         for note in report.notes:
             self.note(note)
         if self.console.stdout is not None:
@@ -97,13 +99,14 @@ class Session:
             self.console.stderr.write(f"claims: {visible(text)}\n")
             self.console.stderr.flush()
 
-    def counted(self, items: Iterable[T], *, label: str) -> Iterator[T]:
-        """The items; on a terminal, work longer than half a second shows its progress on stderr."""
-        if self.json or not _is_terminal(self.console.stderr):
-            return iter(items)
-        from sharedstate_cli.full.progress import counted
+    def busy(self, work: Callable[[], T], *, label: str) -> T:
+        """The result of `work`; on a terminal a bar shows work of more than half a second."""
+        stream = self.console.stderr
+        if self.json or stream is None or not _is_terminal(stream):
+            return work()
+        from sharedstate_cli.full.progress import busy
 
-        return counted(items, label=label)
+        return busy(work, label=label, stream=stream)
 
     def _print_grid(self, report: Report) -> None:
         grid = report.grid
@@ -111,7 +114,7 @@ class Session:
         if not grid.rows:
             if grid.empty:
                 self.write(visible(grid.empty))
-        elif self.terminal:
+        elif self.terminal and self.console.stdout is not None:
             from sharedstate_cli.full.screen import draw
 
             draw(grid, stream=self.console.stdout, color=self.color)

@@ -1,62 +1,28 @@
-"""The one table of commands: plain data that feeds the fast parser, the typer application, the help, completion and the docs test.
+"""The one table of commands: plain data for the fast parser, the typer application, help, completion, the docs test.
 
-A handler is named by text and loaded when its command runs, so that reading the table costs a millisecond at most. It is called
-with the session and one keyword per parameter: text -> `str`, number -> `int`, duration -> `int` milliseconds, flag -> `bool`,
-pair -> `dict[str, str]`, choice -> `str`; repeatable text -> `tuple[str, ...]`; not given -> the default. With `rest`, the words
-after `--` come as `command: tuple[str, ...]`.
+A handler is named by text and loaded when its command runs, so that the table costs next to nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from sharedstate.values import Value
+from sharedstate_cli.grammar import Command, Param
 
+__all__ = [
+    "BY_NAME",
+    "COMMANDS",
+    "DIR",
+    "ENDINGS",
+    "EVERYWHERE",
+    "JSON",
+    "SCHEMAS",
+    "SHELLS",
+    "STATUSES",
+    "Command",
+    "Param",
+]
 
-class Param(Value):
-    """One option (with `flags`) or one positional argument (without).
-
-    `kind`: text, number, duration, flag, pair (K=V), choice. `many`: repeatable (positional: one or more). `ids`: what completion
-    offers for it: `live` or `all` task ids, `file`, `folder`, or nothing.
-    """
-
-    name: str
-    about: str
-    flags: tuple[str, ...] = ()
-    kind: str = "text"
-    many: bool = False
-    required: bool = False
-    default: Any = None
-    choices: tuple[str, ...] = ()
-    metavar: str = ""
-    ids: str = ""
-
-    @property
-    def shown(self) -> str:
-        """What stands for the value in help and messages: `TASK`, `DURATION`, `[complete|failed]`."""
-        if self.choices:
-            return f"[{'|'.join(self.choices)}]"
-        return self.metavar or _METAVARS.get(self.kind, "TEXT")
-
-    @property
-    def label(self) -> str:
-        """How a message names the parameter: its flag, or its metavar."""
-        return self.flags[0] if self.flags else self.shown
-
-
-class Command(Value):
-    """One verb. `hot`: must start within the budget and take the fast path; `rest`: takes `-- CMD …`; `details`: longer help."""
-
-    name: str
-    about: str
-    handler: str
-    params: tuple[Param, ...] = ()
-    hot: bool = False
-    rest: bool = False
-    details: str = ""
-
-
-_METAVARS: Final = {"number": "N", "duration": "DURATION", "pair": "K=V"}
 STATUSES: Final = ("new", "claimed", "complete", "failed", "abandoned", "all")
 ENDINGS: Final = ("complete", "failed", "abandoned")
 SCHEMAS: Final = (
@@ -113,7 +79,7 @@ _LEASE: Final = (
         name="ttl",
         flags=("--ttl",),
         kind="duration",
-        about="Without a renewal for longer the claim may be taken over (300s, 5m, 1h30m); default: the stale threshold.",
+        about="Unrenewed for longer, the claim may be taken over (300s, 5m, 1h30m); default: the stale threshold.",
     ),
     Param(name="meta", flags=("--meta",), kind="pair", many=True, about="A note kept with the claim; repeatable."),
     Param(
@@ -164,7 +130,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.renew:renew",
         hot=True,
         params=(_LIVE_OR_STDIN, _OWNER, _TOKEN),
-        details="Exit code 0: still yours; 4: lost, stop working; 5: no such claim; 75: could not be asked, go on within the ttl.",
+        details="Exit code 0: still yours; 4: lost, stop working; 5: no such claim; 75: unknown, go on within the ttl.",
     ),
     Command(
         name="release",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from hashlib import blake2b
 
 from sharedstate.errors import BadSettings
-from sharedstate.ids import check_id
+from sharedstate.ids import check_id, fingerprint
 from sharedstate.values import Value
 
 _GIT_FILE_BYTES_MAX = 4096
@@ -93,6 +92,6 @@ def identify(configured: str, *, origin: str, folder: str) -> Identity:
     user = os.environ.get("USER") or os.environ.get("LOGNAME") or os.environ.get("USERNAME") or f"uid{os.getuid()}"
     tree = find_worktree(folder)
     top = os.path.abspath(folder) if tree is None else tree.top
-    mark = blake2b(os.fsencode(top), digest_size=2).hexdigest()
+    mark = fingerprint(os.fsencode(top), size=2)
     plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in os.path.basename(top)[:40])
     return Identity(owner=check_id(f"{host}/{user}.{plain}-{mark}", what="owner"), host=host, origin="default")

@@ -15,7 +15,8 @@ class Descriptor:
     """A kept descriptor, closed when its last user lets go of it.
 
     A thread may replace a stale descriptor while another still works with it. Closing it under that thread would let
-    the kernel give its number to some other file, and the thread would write there.
+    the kernel give its number to some other file, and the thread would write there. So hold the object, not its `fd`,
+    for as long as the number is used.
     """
 
     __slots__ = ("_host", "fd")
@@ -32,8 +33,8 @@ class Descriptor:
         if self.fd >= 0:
             try:
                 self._host.close(self.fd)
-            except OSError:
-                pass  # nothing was promised about it any more
+            except BaseException:  # noqa: BLE001, S110 - reason: a finalizer has nobody to tell
+                pass
 
 
 def check_plain(info: FileInfo, *, uid: int, what: str) -> None:

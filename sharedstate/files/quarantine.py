@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from hashlib import blake2b
 
 from sharedstate import jsonio
 from sharedstate.errors import StoreError
 from sharedstate.files.faults import warn
 from sharedstate.files.plain import read_fully, replace_plain
 from sharedstate.files.roots import QUARANTINE, Root
+from sharedstate.ids import fingerprint
 from sharedstate.values import Value
 
 COPY_BYTES_MAX = 64 * 1024 * 1024
@@ -45,7 +45,7 @@ def _keep(root: Root, *, collection: str, name: str, source: str, reason: str) -
         raw = read_fully(root.host, fd, min(root.host.fstat(fd).size, COPY_BYTES_MAX))
     finally:
         root.host.close(fd)
-    stem = f"{name.removesuffix('.json')}-{blake2b(raw, digest_size=8).hexdigest()}"
+    stem = f"{name.removesuffix('.json')}-{fingerprint(raw, size=8)}"
     place = root.make_directory(QUARANTINE)
     if stem + NOTE_SUFFIX in root.host.listdir(place.fd):
         return

@@ -115,7 +115,7 @@ class Root:
             fd = self._open_or_make(name, dir_fd=above.fd, create=create, what=f"{self.path}/{relative}")
             kept = self._kept[relative] = Descriptor(self.host, fd)
         if create:
-            # Also when it was there: whoever made it may not have come to its fsync. Of a clean directory it takes 10 us.
+            # Also when it was there: its maker may not have come to the fsync, which takes 10 us when it is clean.
             self.host.fsync(above.fd)
             self._stable.add(relative)
         return kept
@@ -124,10 +124,10 @@ class Root:
         if create:
             self._make_parents()
         fd = self._open_or_make(self.path, dir_fd=None, create=create, what=self.path)
+        opened = Descriptor(self.host, fd)
         if create:
             self._sync_parent(self.path)
             self._stable.add("")
-        opened = Descriptor(self.host, fd)
         info = self.host.fstat(fd)
         if info.uid != self.uid:
             raise UnsafeStore(f"{self.path}: belongs to user {info.uid}, not to {self.uid}")

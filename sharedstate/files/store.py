@@ -154,6 +154,11 @@ class FileStore:
         except OSError as error:
             raise translated(error, what=f"upkeep of {self.root.path}") from error
 
+    def journal_damage(self, journal: str) -> int:
+        """How many whole lines of a journal cannot be read: torn by a crash, or damaged. Their entries are lost."""
+        self._check_process()
+        return self._journal(journal).damage() if self.root.refresh() else 0
+
     def close(self) -> None:
         """Give back every descriptor; the next call opens them again."""
         self.root.forget()

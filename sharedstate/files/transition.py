@@ -126,10 +126,10 @@ class Transition:
             after = self._journal.last_known()
             last = LastEvents(journal=self._journal.name, after=after, at_ms=self._now.at_ms, events=events)
         raw = encode_record(document, key=place.key, revision=revision, live=live, last_events=last)
-        dir_fd = self._root.make_directory(place.collection).fd
+        directory = self._root.make_directory(place.collection)
         self._intend()
         try:
-            replace_plain(self._root.host, place.file, raw, dir_fd=dir_fd, durable=self._durable, what=place.what)
+            replace_plain(self._root.host, place.file, raw, dir_fd=directory.fd, durable=self._durable, what=place.what)
         except StoreUnavailable:
             self._done()  # nothing was changed
             raise
@@ -145,11 +145,11 @@ class Transition:
 
     def _delete(self) -> None:
         place = self._place
-        dir_fd = self._root.make_directory(place.collection).fd
+        directory = self._root.make_directory(place.collection)
         self._intend()
-        self._root.host.unlink(place.file, dir_fd=dir_fd)
+        self._root.host.unlink(place.file, dir_fd=directory.fd)
         if self._durable:
-            sync_directory(self._root.host, dir_fd, what=place.what)
+            sync_directory(self._root.host, directory.fd, what=place.what)
         remove_cell(self._root, place.collection, place.name)
         self._done()
 

@@ -6,12 +6,11 @@ No clock, disk or randomness here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hmac import compare_digest
 from typing import Any, Final
 
 from sharedstate import events
 from sharedstate.clock import Instant, age_between, iso_of_ms
-from sharedstate.ids import Process
+from sharedstate.ids import Process, same_digest
 from sharedstate.store import BEAT, Decision
 from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.liveness import Liveness, Rules, holder_of
@@ -116,7 +115,7 @@ def _decide_on_own(
     task: TaskState, lease: Lease, ask: ClaimAsk, alive: Liveness, now: Instant, holder: Holder | None
 ) -> Decision[Claimed | Refused]:
     bound_elsewhere = lease.process is not None and lease.process != ask.process
-    same_token = ask.digest_known is not None and compare_digest(ask.digest_known, lease.digest)
+    same_token = ask.digest_known is not None and same_digest(ask.digest_known, lease.digest)
     if bound_elsewhere and not alive.dead and not alive.stale and (ask.exclusive or not same_token):
         text = f"held by another running process (pid {lease.process.pid if lease.process else '?'}) of the same owner"
         return _refuse(task, why.EXISTING_OWNER_ACTIVE, text, holder=holder)
@@ -243,7 +242,7 @@ def decide_release(
     if state is None or state.lease is None:
         return Decision(result=Lost(task=task, reason=why.TASK_NOT_FOUND, detail="no such claim"))
     lease = state.lease
-    own = lease.owner == owner and (digest is None or compare_digest(digest, lease.digest))
+    own = lease.owner == owner and (digest is None or same_digest(digest, lease.digest))
     if own and state.status == status:  # without a token, too: its first release took it off this machine's ledger
         return Decision(result=Released(task=task, owner=owner, fence=state.fence, status=status, repeated=True))
     lost = _not_holder(state, lease, owner=owner, digest=digest, now=now)
@@ -283,7 +282,7 @@ def _not_holder(state: TaskState, lease: Lease, *, owner: str, digest: str | Non
         return Lost(task=state.task, reason=_ENDED[state.status], detail=f"the attempt ended as {state.status}")
     if lease.owner != owner:
         return Lost(task=state.task, reason=why.OWNER_MISMATCH, detail=f"held by {lease.owner}", holder=holder)
-    if digest is None or not compare_digest(digest, lease.digest):
+    if digest is None or not same_digest(digest, lease.digest):
         text = (
             "the token is not the one of the current attempt"
             if digest

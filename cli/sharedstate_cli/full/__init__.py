@@ -1,1 +1,1 @@
-"""What only people and rare verbs need, and what a hot verb cannot afford: typer, rich, pydantic are imported here alone."""
+"""What only people and rare verbs need: typer, rich, pydantic are imported here alone; no hot verb can afford them."""

@@ -1,4 +1,4 @@
-"""The full command line: a typer application generated from the table. Help, usage errors, completion, and every verb that is not hot."""
+"""The full command line: a typer application made from the table, for help, usage errors, completion, rare verbs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from sharedstate_cli.hot import Parsed, Usage
 from sharedstate_cli.table import COMMANDS, EVERYWHERE, Command, Param
 
 PROGRAM = "claims"
+COMPLETE_VARIABLE = "_CLAIMS_COMPLETE"
 ABOUT = "Claims, task state and sweeps shared by a fleet of agents that work on one repository."
-EPILOG = "Exit codes: 0 done, 2 usage, 3 held by another, 4 lost, 5 not found, 6 exhausted or ignored, 7 corrupt, 75 try again, 78 configuration."
+EPILOG = (
+    "Exit codes: 0 done, 1 unexpected, 2 usage, 3 held by another, 4 lost, 5 not found, 6 exhausted or ignored, "
+    "7 corrupt, 75 try again, 78 configuration."
+)
 
 
 def parse(words: Sequence[str]) -> Parsed | int:
@@ -49,6 +53,13 @@ def application(take: Callable[[Parsed], None], *, rest: Sequence[str] | None = 
             home = groups[group]
         home.command(name, help=_help(command), short_help=command.about, epilog=None)(_callback(command, take, rest))
     return app
+
+
+def completion_script(shell: str) -> str:
+    """The completion script of `bash`, `zsh` or `fish`, as typer makes it."""
+    from typer._completion_shared import get_completion_script  # not exported where it is documented
+
+    return get_completion_script(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, shell=shell)
 
 
 def _group(about: str, *, epilog: str | None = None) -> typer.Typer:
@@ -92,7 +103,7 @@ def _callback(command: Command, take: Callable[[Parsed], None], rest: Sequence[s
     parameters = [_parameter(param) for param in (*command.params, *EVERYWHERE)]
     if command.rest:
         words = typer.Argument(metavar="-- CMD ...", help="The program and its arguments.", show_default=False)
-        parameters.append(_signed("command", Annotated[list[str] | None, words], None))
+        parameters.append(_signed("command", Annotated[list[str] | None, words], default=None))
     signature = inspect.Signature(parameters)
     callback.__signature__ = signature  # type: ignore[attr-defined]  # typer reads the parameters from it
     callback.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
@@ -114,11 +125,11 @@ def _parameter(param: Param) -> inspect.Parameter:
         info = typer.Argument(**common)
     kind: Any = bool if param.kind == "flag" else list[str] if param.many else str
     if param.required:
-        return _signed(param.name, Annotated[kind, info], inspect.Parameter.empty)
+        return _signed(param.name, Annotated[kind, info], default=inspect.Parameter.empty)
     if param.kind == "flag":
-        return _signed(param.name, Annotated[kind, info], False)
-    return _signed(param.name, Annotated[kind | None, info], None)
+        return _signed(param.name, Annotated[kind, info], default=False)
+    return _signed(param.name, Annotated[kind | None, info], default=None)
 
 
-def _signed(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _signed(name: str, annotation: Any, *, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)

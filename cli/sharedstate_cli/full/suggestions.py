@@ -12,8 +12,8 @@ from sharedstate.errors import SharedStateError
 from sharedstate_cli.table import Param
 
 IDS_MAX = 500
-# Shells paste an offered word into the command line as it is, so an id that one of them could read as anything else than a
-# plain word is not offered at all. A colon splits words in bash.
+# Shells paste an offered word into the command line as it is, so an id that one of them could read as anything else
+# than a plain word is not offered at all. A colon splits words in bash.
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@+,=-]*", re.ASCII)
 
 
@@ -27,7 +27,10 @@ def for_param(param: Param) -> Callable[[str], list[str]] | None:
 
 
 def task_ids(incomplete: str, *, every: bool) -> list[str]:
-    """Ids of live claims that begin so, then, with `every`, of other tasks; at most 500; nothing when the state cannot be read."""
+    """Ids of live claims that begin so, with `every` those of other tasks too; at most 500.
+
+    Nothing when the state cannot be read: completion never complains.
+    """
     from sharedstate.connect import SharedState
 
     try:

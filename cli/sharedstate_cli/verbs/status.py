@@ -1,0 +1,45 @@
+"""`claims status`: counts of what is, and counters of what has happened."""
+
+from __future__ import annotations
+
+from sharedstate.metrics import Counters, fold
+from sharedstate.tasks.model import CLAIMED, STATUSES
+from sharedstate.tasks.service import Statistics
+from sharedstate_cli.report import Grid, Report
+from sharedstate_cli.session import Session
+
+
+def status(session: Session) -> Report:
+    """Tasks by status, live and stale claims, counters from the journal, state root and owner. Reads everything."""
+    state = session.state
+    counts, counters = session.busy(
+        lambda: (state.tasks.statistics(), fold(entry.value for entry in state.events())),
+        label="reading tasks and journal",
+    )
+    document = {
+        "ok": True,
+        "root": state.root,
+        "owner": state.identity.owner,
+        "tasks": sum(counts.by_status.values()),
+        "by_status": {name: counts.by_status.get(name, 0) for name in STATUSES},
+        "claimed": counts.by_status.get(CLAIMED, 0),
+        "stale": counts.stale,
+        "ignored": counts.ignored,
+        "attempts": counts.attempts,
+        "retries": counts.retries,
+        "unreadable": counts.unreadable,
+        "counters": counters.fields(),
+    }
+    notes = (f"{counts.unreadable} unreadable; `claims doctor` names them",) if counts.unreadable else ()
+    return Report(document=document, grid=_grid(state.root, state.identity.owner, counts, counters), notes=notes)
+
+
+def _grid(root: str, owner: str, counts: Statistics, counters: Counters) -> Grid:
+    rows = [("state root", root), ("owner", owner)]
+    rows += [(name, str(counts.by_status.get(name, 0))) for name in STATUSES]
+    rows += [("stale", str(counts.stale)), ("ignored", str(counts.ignored))]
+    rows += [("attempts", f"{counts.attempts}, {counts.retries} of them retries")]
+    rows += [(f"events {name}", str(count)) for name, count in counters.by_type.items()]
+    rows += [(f"  {name}", str(count)) for name, count in counters.by_reason.items()]
+    tones = tuple("warn" if name == "stale" and counts.stale else "" for name, _ in rows)
+    return Grid(columns=(), rows=tuple(rows), tones=tones)
