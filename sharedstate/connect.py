@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 from sharedstate.claims.identity import Identity, default_root, host_name, identify
 from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.ledgers import JOURNAL, Ledgers
+from sharedstate.claims.model import Recipe
 from sharedstate.claims.service import Claims
 from sharedstate.errors import BadSettings
 from sharedstate.files.store import FileStore
@@ -29,7 +30,15 @@ class SharedState:
     """
 
     def __init__(
-        self, *, settings: Settings, identity: Identity, root: str, shared: Store, local: Store, host: Host
+        self,
+        *,
+        settings: Settings,
+        identity: Identity,
+        root: str,
+        shared: Store,
+        local: Store,
+        host: Host,
+        recipe: Recipe | None = None,
     ) -> None:
         self.settings = settings
         self.identity = identity
@@ -57,6 +66,7 @@ class SharedState:
             settings=settings,
             owner=identity.owner,
             host_name=identity.host,
+            recipe=recipe,
         )
 
     @classmethod
@@ -84,14 +94,24 @@ class SharedState:
         local = _file_store(os.path.join(home, "local", "ledger"), resolved, machine)
         shared = store if store is not None else _shared_store(home, resolved, machine)
         identity = identify(resolved.owner, origin=resolved.origins["owner"], folder=here)
-        return cls(settings=resolved, identity=identity, root=home, shared=shared, local=local, host=machine)
+        recipe = None if store is not None or host is not None else _recipe(resolved, identity, home)
+        return cls(
+            settings=resolved,
+            identity=identity,
+            root=home,
+            shared=shared,
+            local=local,
+            host=machine,
+            recipe=recipe,
+        )
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Any:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""
         return self.store.read(JOURNAL, after=after, limit=limit)
 
     def close(self) -> None:
-        """Give back descriptors and connections."""
+        """Give back descriptors, connections and the pacemaker; whoever uses the state afterwards gets them anew."""
+        self.claims.close()
         self.store.close()
         self.local_store.close()
 
@@ -102,6 +122,28 @@ class SharedState:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def reopen_claims(*, root: str, settings: dict[str, Any], identity: dict[str, Any]) -> Claims:
+    """The claims of a state that another process has opened, for its pacemaker; see `Recipe`."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+    resolved, host = Settings(**values), Host()
+    state = SharedState(
+        settings=resolved,
+        identity=Identity(**identity),
+        root=root,
+        shared=_shared_store(root, resolved, host),
+        local=_file_store(os.path.join(root, "local", "ledger"), resolved, host),
+        host=host,
+    )
+    return state.claims
+
+
+def _recipe(settings: Settings, identity: Identity, root: str) -> Recipe:
+    arguments = {"root": root, "settings": settings.replace(origins={}).fields(), "identity": identity.fields()}
+    return Recipe(opener="sharedstate.connect:reopen_claims", arguments=arguments)
 
 
 def _file_store(root: str, settings: Settings, host: Host) -> FileStore:

@@ -106,19 +106,14 @@ class Host:
             return False
         return self._start_of(process.pid) != process.start
 
+    def is_stopped(self, process: Process) -> bool:
+        """True only when this very process is stopped now, by a signal or a debugger. Any doubt is False."""
+        fields = _stat_of(process.pid)
+        return fields is not None and fields[0] in (b"T", b"t") and int(fields[19]) == process.start
+
     def _start_of(self, pid: int) -> int | None:
-        try:
-            fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        try:
-            raw = os.read(fd, 4096)
-        except ProcessLookupError:
-            return None
-        finally:
-            os.close(fd)
-        fields = raw[raw.rindex(b")") + 2 :].split()  # the command name before it may hold anything
-        return None if fields[0] in (b"Z", b"X") else int(fields[19])
+        fields = _stat_of(pid)
+        return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[19])
 
     # Files
 
@@ -212,6 +207,21 @@ def _info(status: os.stat_result) -> FileInfo:
         status.st_mtime_ns,
         status.st_ino,
     )
+
+
+def _stat_of(pid: int) -> list[bytes] | None:
+    """What the kernel tells about a process, from its state on (field 0); None when there is no such process."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        raw = os.read(fd, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(fd)
+    return raw[raw.rindex(b")") + 2 :].split()  # the command name before it may hold anything
 
 
 def _pid_namespace() -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt
@@ -30,6 +31,16 @@ class LocalClaim(Value, hidden=("token",)):
     ttl_ms: int
     seen: Instant
     degraded: bool = False
+
+
+class Recipe(Value, hidden=("arguments",)):
+    """How another process opens the same claims: `opener` (`module:function`) called with `arguments` gives a `Claims`.
+
+    The arguments are JSON and go through a pipe, never a command line: the URL of a store may hold a password.
+    """
+
+    opener: str
+    arguments: Mapping[str, Any]
 
 
 class NothingEligible(Value):

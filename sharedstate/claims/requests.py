@@ -12,7 +12,7 @@ from sharedstate.claims.model import (
     TTL_MS_MAX,
     TTL_MS_MIN,
 )
-from sharedstate.errors import InvalidInput
+from sharedstate.errors import EXIT_EXHAUSTED, EXIT_REFUSED, InvalidInput
 from sharedstate.ids import check_id
 from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.model import ABANDONED, COMPLETE, FAILED
@@ -103,3 +103,8 @@ def ineligible(view: TaskView, *, owner: str, retries_max: int, options: Mapping
     if state.status in (FAILED, ABANDONED) and state.retries >= retries_max:
         return why.MAX_RETRIES_EXCEEDED
     return None
+
+
+def exit_code_of(reason: str) -> int:
+    """The exit code for a refusal: 6 when retries are exhausted or the task is ignored, else 3."""
+    return EXIT_EXHAUSTED if reason in (why.TASK_IGNORED, why.MAX_RETRIES_EXCEEDED) else EXIT_REFUSED

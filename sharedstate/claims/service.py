@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from sharedstate import logs
 from sharedstate.claims import requests
 from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.ledgers import Ledgers, local_claim
-from sharedstate.claims.model import ClaimMany, LocalClaim, NothingEligible, SweepReport
+from sharedstate.claims.model import ClaimMany, LocalClaim, NothingEligible, Recipe, SweepReport
 from sharedstate.claims.scopes import Overlap, Scopes, check_scope
 from sharedstate.errors import Corrupt, StoreError, StoreUnavailable
 from sharedstate.host import Host
@@ -24,6 +25,7 @@ from sharedstate.tasks.service import Tasks
 
 if TYPE_CHECKING:
     from sharedstate.claims.hold import Hold
+    from sharedstate.claims.pacing import Pacing
 
 CANDIDATES_MAX = 100_000
 
@@ -46,6 +48,7 @@ class Claims:
         settings: Settings,
         owner: str,
         host_name: str,
+        recipe: Recipe | None = None,
     ) -> None:
         self.ledgers = ledgers
         self.tasks: Tasks = ledgers.shared
@@ -55,6 +58,9 @@ class Claims:
         self._ledger = ledger
         self.local_store = local_store
         self._host_name = host_name
+        self.recipe = recipe
+        self._pacing: Pacing | None = None
+        self._pacing_guard = allocate_lock()
 
     def claim(
         self,
@@ -123,7 +129,7 @@ class Claims:
         At most 100,000 candidates are looked at. A candidate with an unreadable record is refused with reason
         `corrupt`.
         """
-        owner = requests.owner_of(options.get("owner"), default=self.owner, host=self._host_name)
+        owner = self.owner_of(options.get("owner"))
         claimed: list[Claimed] = []
         refused: list[Refused] = []
         for index, candidate in enumerate(candidates):
@@ -172,12 +178,21 @@ class Claims:
     def hold(self, task: str, **options: Any) -> Hold:
         """`with claims.hold("T-1") as claim:` claims bound to this process, renews in the background, releases.
 
-        The outcome is the body's: `complete`, or `failed` with its exception. Options as in `claim`. Entering raises
-        `ClaimRefused` when the claim is refused.
+        The outcome is the body's: `complete`, or `failed` with its exception. Options as in `claim`, and `on_lost`,
+        `on_unverifiable`, `renewal` as in `Hold`. Entering raises `ClaimRefused` when the claim is refused.
         """
         from sharedstate.claims.hold import Hold
 
         return Hold(self, task, options)
+
+    def pacing(self) -> Pacing:
+        """What renews the holds of this object in the background; one per process, made by the first hold."""
+        from sharedstate.claims.pacing import Pacing
+
+        with self._pacing_guard:
+            if self._pacing is None or self._pacing.pid != self.host.pid():
+                self._pacing = Pacing.of(self)
+            return self._pacing
 
     def sweep(self, *, dry_run: bool = False, limit: int = 10_000) -> SweepReport:
         """End stale and dead claims, carry degraded ones over, archive old ended tasks, tidy up.
@@ -192,6 +207,15 @@ class Claims:
         """What this machine's ledger knows of its claim of the task, token included; None when it holds none."""
         return self._ledger.get(check_id(task))
 
+    def owner_of(self, owner: str | None) -> str:
+        """The canonical owner for whom a claim by `owner` is made; None is this state's own."""
+        return requests.owner_of(owner, default=self.owner, host=self._host_name)
+
+    def close(self) -> None:
+        """End the background process of the holds, if there is one; the next hold starts another."""
+        if self._pacing is not None and self._pacing.pid == self.host.pid():
+            self._pacing.close()
+
     # Inside
 
     def _ask(
@@ -199,7 +223,7 @@ class Claims:
     ) -> tuple[ClaimAsk, str, str | None]:
         """The request as a value, with the token that a new attempt gets and the one already known."""
         task = check_id(task)
-        who = requests.owner_of(owner, default=self.owner, host=self._host_name)
+        who = self.owner_of(owner)
         local = self._ledger.get(task)
         mine = local is not None and local.owner == who
         known = requests.check_token(token) or (local.token if local is not None and mine else None)
@@ -238,7 +262,7 @@ class Claims:
         return self.claim(candidate, **options)
 
     def _credentials(self, task: str, owner: str | None, token: str | None) -> tuple[str, str | None]:
-        who = requests.owner_of(owner, default=self.owner, host=self._host_name)
+        who = self.owner_of(owner)
         if token is not None:
             return who, requests.check_token(token)
         local = self._ledger.get(task)

@@ -29,6 +29,7 @@ class FakeMachine:
         self._boot_us = _BOOT_US_AT_START
         self._awake_us = _BOOT_US_AT_START
         self._starts: dict[int, int] = {}
+        self._stopped: set[Process] = set()
         self._next_pid = _FIRST_PID
         self._spawned = 0
         self._boots = 1
@@ -124,6 +125,18 @@ class FakeMachine:
             return False
         return self._starts.get(process.pid) != process.start
 
+    def stop(self, process: Process) -> None:
+        """Stop a process, as SIGSTOP does, until `go_on`."""
+        self._stopped.add(process)
+
+    def go_on(self, process: Process) -> None:
+        """Let a stopped process run again, as SIGCONT does."""
+        self._stopped.discard(process)
+
+    def is_stopped(self, process: Process) -> bool:
+        """Whether a process is stopped, as `Host.is_stopped`."""
+        return process in self._stopped and not self.is_dead(process)
+
     def _identity(self, pid: int) -> Process:
         return Process(pid=pid, start=self._starts[pid], boot_id=self.boot_id(), pid_ns=_PID_NAMESPACE)
 
@@ -170,6 +183,10 @@ class MachineHost(Host):
     def is_dead(self, process: Process) -> bool:
         """Whether the death of a simulated process is proved."""
         return self.machine.is_dead(process)
+
+    def is_stopped(self, process: Process) -> bool:
+        """Whether a simulated process is stopped now."""
+        return self.machine.is_stopped(process)
 
 
 class FakeHost(MachineHost):
