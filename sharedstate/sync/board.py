@@ -1,4 +1,7 @@
-"""The port to a board: what the sync engine needs of GitHub (or another tracker). Expected results are values; nothing sleeps."""
+"""The port to a board: what the sync engine needs of GitHub (or another tracker).
+
+Expected results are values; nothing sleeps.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ Fault = Literal["transient", "forbidden", "gone", "moved", "locked", "conflict"]
 class Item(Value):
     """One task on the board: its card, our own labels on it (prefix stripped), its trusted state record, if any.
 
-    `handle` is opaque to the engine: whatever the adapter needs to find the item and its comment again without a search.
+    `handle` is opaque to the engine: whatever the adapter needs to find the item and its comment again without a
+    search.
     """
 
     task: str
@@ -68,7 +72,10 @@ class Parked(Value):
 
 
 class Failed(Value):
-    """The call failed for good, or for an unknown time (`transient`). `applied`: whether it may have been carried out."""
+    """The call failed for good, or for an unknown time (`transient`).
+
+    `applied`: whether it may have been carried out.
+    """
 
     kind: Fault
     detail: str
@@ -92,15 +99,19 @@ class Board(Protocol):
         ...
 
     def write(self, item: Item, record: RemoteRecord) -> Written | Conflict | Parked | Failed:
-        """Make the state record of the item say `record` (revision is counted up here), creating it where there is none.
+        """Make the state record of the item say `record` (revision is counted up here), creating it where there is
+        none.
 
-        Exactly one record per item afterwards, also when two writers create at once. `Conflict` when the record on the board has
-        a higher revision than `item.record`, or a higher fence than `record`.
+        Exactly one record per item afterwards, also when two writers create at once. `Conflict` when the record on
+        the board has a higher revision than `item.record`, or a higher fence than `record`.
         """
         ...
 
     def label(self, item: Item, labels: frozenset[str]) -> Written | Parked | Failed:
-        """Make our own labels on the item exactly `labels` (`ignore` is never removed); other labels are not touched."""
+        """Make our own labels on the item exactly `labels` (`ignore` is never removed).
+
+        Other labels are not touched.
+        """
         ...
 
     def move(self, item: Item, status: str) -> Written | Parked | Failed:

@@ -1,9 +1,9 @@
 """Pure three-way merge of what the fleet and the board say of one task.
 
-Records join by fixed rules that do not depend on who is asked first: the higher fence wins the ownership; at one fence an
-ended attempt wins over a running one, then the newer heartbeat, then the greater owner name, so that everybody picks the same.
-Counts never go down. The card is merged field by field over its base: what only one side changed stands; where both did, the
-policy decides, and by default that is the person at the board.
+Records join by fixed rules that do not depend on who is asked first: the higher fence wins the ownership; at one
+fence an ended attempt wins over a running one, then the newer heartbeat, then the greater owner name, so that
+everybody picks the same. Counts never go down. The card is merged field by field over its base: what only one side
+changed stands; where both did, the policy decides, and by default that is the person at the board.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _COUNTED = ("revision",)
 
 
 def join(one: RemoteRecord, other: RemoteRecord) -> RemoteRecord:
-    """The record both agree on: idempotent, commutative, associative; never lowers a fence, an attempt or a retry count."""
+    """The record both agree on: idempotent, commutative, associative.
+
+    Never lowers a fence, an attempt or a retry count.
+    """
     winner, loser = (one, other) if _rank(one) >= _rank(other) else (other, one)
     same_attempt = winner.fence == loser.fence and winner.owner == loser.owner
     return winner.replace(
@@ -40,7 +43,9 @@ def merge(*, base: Side, mine: Side, theirs: Side, policy: str = BOARD_PRIMARY) 
     record = _merge_records(mine.record, theirs.record)
     card = _merge_cards(base.card, mine.card, theirs.card, policy)
     merged = Side(record=record, card=card)
-    return Merged(side=merged, losers=(*_record_losers(base, mine, theirs, record), *_card_losers(base, mine, theirs, card)))
+    return Merged(
+        side=merged, losers=(*_record_losers(base, mine, theirs, record), *_card_losers(base, mine, theirs, card))
+    )
 
 
 def is_fresher(theirs: RemoteRecord, mine: RemoteRecord) -> bool:

@@ -37,8 +37,8 @@ class RemoteRecord(Value):
 class Card(Value):
     """What people can change on the board: is the issue open, why was it closed, the card's status, the ignore label.
 
-    `reason` is `completed`, `not_planned`, `reopened` or None. `status` is one of ours, unknown text, or None when the board has
-    no status field.
+    `reason` is `completed`, `not_planned`, `reopened` or None. `status` is one of ours, unknown text, or None when
+    the board has no status field.
     """
 
     open: bool = True
@@ -76,7 +76,10 @@ def dump_record(record: RemoteRecord) -> dict[str, Any]:
 
 
 def load_record(document: dict[str, Any]) -> RemoteRecord:
-    """A record from a JSON object; raises `Corrupt` on a missing field or a wrong type. Unknown fields are ignored."""
+    """A record from a JSON object; raises `Corrupt` on a missing field or a wrong type.
+
+    Unknown fields are ignored.
+    """
     known = {name: document[name] for name in RemoteRecord(task="").fields() if name in document}
     task, status = known.get("task"), known.get("status", NEW)
     if not isinstance(task, str) or not task or status not in STATUSES:

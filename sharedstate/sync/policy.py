@@ -138,5 +138,3 @@ def needs_write(shown: RemoteRecord | None, wanted: RemoteRecord, *, now_ms: int
     if wanted.heartbeat_ms is None or wanted.heartbeat_ms <= (shown.heartbeat_ms or 0):
         return False
     return wanted.heartbeat_ms - (shown.heartbeat_ms or shown.since_ms or 0) >= window_ms
-
-
