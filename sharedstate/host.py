@@ -166,8 +166,16 @@ class Host:
         os.mkdir(name, 0o700, dir_fd=dir_fd)
 
     def listdir(self, dir_fd: int) -> list[str]:
-        """The names in a directory, in no order."""
-        return os.listdir(dir_fd)
+        """The names in a directory, in no order.
+
+        Through a descriptor of its own: a descriptor has one reading position, and of two threads that list it at once
+        one was seen to get nothing.
+        """
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | _OPEN_ALWAYS, dir_fd=dir_fd)
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
 
     # Kernel locks, on descriptors that are kept
 

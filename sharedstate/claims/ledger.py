@@ -42,8 +42,6 @@ class Ledger:
 
     def remove(self, task: str, *, owner: str, fence: int) -> None:
         """Forget the claim of this owner up to and including this fence; a newer one stays."""
-        if self._store.get(_COLLECTION, task) is None:
-            return
 
         def decide(snapshot: Snapshot) -> Decision[None]:
             value = snapshot.value

@@ -16,10 +16,10 @@ from sharedstate.events import event
 from sharedstate.settings import Settings
 from sharedstate.store import Store
 from sharedstate.tasks import outcomes as why
-from sharedstate.tasks.model import TaskState
+from sharedstate.tasks.model import TaskState, load
 from sharedstate.tasks.outcomes import Claimed, Holder, Kept, Lost, Refused, Released, Unverifiable
 from sharedstate.tasks.policy import ClaimAsk
-from sharedstate.tasks.service import Tasks
+from sharedstate.tasks.service import TASKS, Tasks
 
 JOURNAL = "events"
 
@@ -59,25 +59,23 @@ class Ledgers:
     def renew(self, task: str, *, owner: str, digest: str | None) -> Kept | Lost | Unverifiable:
         """Renew where the claim lives. A store that cannot be asked makes the claim unverifiable, never lost."""
         try:
-            if self._settings.enabled:
-                self.reconcile(task)
-            if self._pending(task) is not None:
-                return self.fallback.renew(task, owner=owner, digest=digest)
-            kept = self.shared.renew(task, owner=owner, digest=digest)
+            home = self._home(task)
+            kept = home.renew(task, owner=owner, digest=digest)
         except StoreUnavailable as error:
             return self._renew_without_shared(task, owner=owner, digest=digest, error=error)
-        if self._separate and isinstance(kept, Kept):
+        if self._separate and home is self.shared and isinstance(kept, Kept):
             self._touch(task, owner)
         return kept
 
     def release(self, task: str, *, owner: str, digest: str | None, status: str, error: str | None) -> Released | Lost:
         """End the attempt where it lives; a degraded one stays pending until the shared store has heard of it."""
-        if self._settings.enabled and self._pending(task) is not None:
+        home = self.shared
+        if self._pending(task) is not None:
             try:
-                self.reconcile(task)
+                home = self._home(task)
             except StoreUnavailable as away:
                 logs.warn("shared store away, releasing %r in the local ledger: %s", task, away)
-        home = self.shared if self._pending(task) is None else self.fallback
+                home = self.fallback
         return home.release(task, owner=owner, digest=digest, status=status, error=error)
 
     def reconcile(self, task: str) -> Claimed | Refused | None:
@@ -117,9 +115,20 @@ class Ledgers:
 
     # Inside
 
+    def _home(self, task: str) -> Tasks:
+        """Where the claim lives: in the shared ledger, also when it can be carried over there now.
+
+        Raises `StoreUnavailable` when it cannot.
+        """
+        if self._pending(task) is None:  # nearly always, so one look has to do
+            return self.shared
+        if self._settings.enabled:
+            self.reconcile(task)
+        return self.shared if self._pending(task) is None else self.fallback
+
     def _pending(self, task: str) -> TaskState | None:
-        view = self.fallback.get(task)
-        return None if view is None else view.state
+        found = self.fallback.store.get(TASKS, task)
+        return None if found is None else load(task, found.value)
 
     def _claim_degraded(self, ask: ClaimAsk, *, ttl_given: bool) -> Claimed | Refused:
         local = self.ledger.get(ask.task)

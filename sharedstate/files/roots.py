@@ -91,7 +91,7 @@ class Root:
         return self.directory(relative)
 
     def prepare(self) -> bool:
-        """Make and check the root for writing; True when this call did it. Raises `UnsafeStore`, `NewerFormat`."""
+        """Make and check the root for writing; True until `prepared` is told. Raises `UnsafeStore`, `NewerFormat`."""
         if self._prepared and self._kept:
             return False
         if not self._allow_network:
@@ -100,8 +100,11 @@ class Root:
         if self._check_format(root) is None:
             self._write_new(root)
         self.make_directory(LOCKS)
-        self._prepared = True
         return True
+
+    def prepared(self) -> None:
+        """What the first write has to do is done, too; until then every writer of any thread does it, or waits."""
+        self._prepared = True
 
     def _open(self, relative: str, *, create: bool) -> Descriptor:
         kept = self._kept.get(relative)

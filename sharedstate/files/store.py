@@ -200,6 +200,7 @@ class FileStore:
             try:
                 if self.root.prepare():
                     self._rebuild()
+                    self.root.prepared()
                 return once()
             except OSError as error:
                 if attempt == _ATTEMPTS_MAX or not _is_vanished(error):

@@ -14,6 +14,7 @@ from sharedstate.values import Value
 
 _BEGINS: Final = frozenset(("claimed", "reclaimed", "taken_over"))
 _ENDS: Final = frozenset(("released", "swept"))
+_RESTORES: Final = frozenset(("imported", "restored"))  # a record written as a whole
 Kind = Literal["two_owners", "fence", "zombie", "order"]
 
 
@@ -72,6 +73,14 @@ def violations_in_journal(entries: Iterable[Entry | Document]) -> list[Violation
             found += [Violation(kind=why, task=task, at=at, reason=text) for why, text in reasons]
             highest[task] = max(highest.get(task, 0), _fence(event))
             holders[task] = None
+        elif kind == "conflict" and event.get("reason") == "scope_conflict":
+            holder = holders.get(task)  # a claim taken back before it began: its scope met another's
+            if holder is not None and holder.fence == _fence(event):
+                holders[task] = None
+        elif kind in _RESTORES:
+            live = event.get("status") == "claimed"
+            holders[task] = _Holding(owner=str(event.get("owner")), fence=_fence(event)) if live else None
+            highest[task] = max(highest.get(task, 0), _fence(event))
     return found
 
 

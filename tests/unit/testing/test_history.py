@@ -54,6 +54,19 @@ def test_a_planted_violation_in_a_journal_is_found(events: list[dict[str, Any]],
     assert kind in _kinds(events)
 
 
+def test_a_claim_taken_back_for_its_scope_holds_nothing_and_its_fence_is_spent() -> None:
+    withdrawn = [_event("claimed", "a", 1), _event("conflict", "a", 1, reason="scope_conflict")]
+    assert violations_in_journal([*withdrawn, _event("claimed", "b", 2)]) == []
+    assert _kinds([*withdrawn, _event("claimed", "b", 1)]) == ["fence"]
+
+
+def test_what_an_import_shows_as_held_is_held() -> None:
+    imported = _event("imported", "a", 3, status="claimed")
+    assert violations_in_journal([imported, _event("released", "a", 3), _event("claimed", "b", 4)]) == []
+    assert _kinds([imported, _event("claimed", "b", 4)]) == ["two_owners"]
+    assert violations_in_journal([_event("imported", "a", 3, status="complete"), _event("claimed", "b", 4)]) == []
+
+
 def test_a_violation_says_where_it_happened() -> None:
     entry = Entry(sequence=41, at_ms=0, value=_event("released", "a", 1))
     (violation,) = violations_in_journal([entry])
