@@ -14,6 +14,7 @@ EVENT_TYPES: Final = frozenset(
         "ignored",  # a person asked the fleet to leave the task alone
         "unignored",
         "reopened",  # a terminal task may be claimed again, retries start over
+        "overridden",  # a person ended the task from the board, whoever held it
         "conflict",  # two ledgers or two scopes disagreed; says who won and keeps what lost
         "imported",  # state came from an older tool's ledger
         "archived",  # an old terminal record moved out of the way, its fence kept

@@ -37,8 +37,9 @@ def join(one: RemoteRecord, other: RemoteRecord) -> RemoteRecord:
 def merge(*, base: Side, mine: Side, theirs: Side, policy: str = BOARD_PRIMARY) -> Merged:
     """Both sides merged over their last agreement, and every value that lost.
 
-    `policy`: `board-primary` lets the board win a card field that both changed, `internal-primary` the fleet; with `mirror-only`
-    the fleet always wins and the board only shows. The ignore flag wins over its absence whenever both sides changed it.
+    `policy`: `board-primary` lets the board win a card field that both changed, `internal-primary` the fleet; with
+    `mirror-only` the fleet always wins and the board only shows. The ignore flag wins over its absence whenever both
+    sides changed it.
     """
     record = _merge_records(mine.record, theirs.record)
     card = _merge_cards(base.card, mine.card, theirs.card, policy)
@@ -49,7 +50,7 @@ def merge(*, base: Side, mine: Side, theirs: Side, policy: str = BOARD_PRIMARY) 
 
 
 def is_fresher(theirs: RemoteRecord, mine: RemoteRecord) -> bool:
-    """Whether another owner's running attempt on the board goes before ours: then a push is skipped and counted as a conflict.
+    """Whether another owner's running attempt on the board goes before ours: then a push is skipped.
 
     Our own claim never blocks our own push; what is released or ended blocks nobody.
     """

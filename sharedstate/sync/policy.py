@@ -1,11 +1,11 @@
-"""Pure decisions of a sync: what a person's change on the board means for the fleet, and what the fleet writes to the board."""
+"""Pure decisions of a sync: what a person's change on the board means, and what the fleet writes there."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 from sharedstate.sync import statuses
-from sharedstate.sync.model import MIRROR_ONLY, Card, RemoteRecord
+from sharedstate.sync.model import Card, RemoteRecord
 from sharedstate.tasks.model import CLAIMED, COMPLETE, ENDINGS, TaskState
 from sharedstate.values import Value
 
@@ -14,11 +14,12 @@ UNIGNORE: Final = "unignore"
 REOPEN: Final = "reopen"
 COMPLETE_IT: Final = "complete"
 CANCEL: Final = "cancel"
+CANCELLED_REASON: Final = "cancelled on the board"
 Kind = Literal["ignore", "unignore", "reopen", "complete", "cancel"]
 
 
 class Action(Value):
-    """What the fleet does because a person changed the board: ignore, unignore, reopen, complete or cancel the task, and why."""
+    """What the fleet does because a person changed the board: ignore, unignore, reopen, complete or cancel; and why."""
 
     kind: Kind
     reason: str
@@ -80,23 +81,21 @@ def labels_of(state: TaskState | None, *, stale: bool) -> frozenset[str]:
     return frozenset(labels)
 
 
-def decide_actions(*, base: Card, theirs: Card, state: TaskState | None, policy: str) -> tuple[Action, ...]:
-    """What the fleet does about a card that differs from its base: only a person's change obliges, and only once.
+def decide_actions(*, base: Card, merged: Card, state: TaskState | None) -> tuple[Action, ...]:
+    """What the fleet does about the merged card: only a change since `base` obliges, and only once.
 
-    A task that the fleet has never heard of starts from the card as it is: an ignore label, a closed issue and a cancelled card
-    count from the first look.
+    A task that the fleet has never heard of starts from an open card without marks: an ignore label, a closed issue and a
+    cancelled card count from the first look.
     """
-    if policy == MIRROR_ONLY:
-        return ()
     actions: list[Action] = []
-    if theirs.ignored != base.ignored:
-        if theirs.ignored and (state is None or state.ignored is None):
+    if merged.ignored != base.ignored:
+        if merged.ignored and (state is None or state.ignored is None):
             actions.append(Action(kind=IGNORE, reason="ignore label on the board"))
-        if not theirs.ignored and state is not None and state.ignored is not None:
+        if not merged.ignored and state is not None and state.ignored is not None:
             actions.append(Action(kind=UNIGNORE, reason="ignore label removed on the board"))
-    ending = _ending(base, theirs)
+    ending = _ending(base, merged)
     if ending == CANCEL and (state is None or not _is_cancelled(state)):
-        actions.append(Action(kind=CANCEL, reason="cancelled on the board"))
+        actions.append(Action(kind=CANCEL, reason=CANCELLED_REASON))
     if ending == COMPLETE_IT and (state is None or state.status != COMPLETE):
         actions.append(Action(kind=COMPLETE_IT, reason="done on the board"))
     if ending == REOPEN and state is not None and (state.status in ENDINGS or _is_cancelled(state)):
@@ -122,11 +121,11 @@ def _stand(card: Card) -> str:
 
 
 def _is_cancelled(state: TaskState) -> bool:
-    return state.ignored is not None and state.ignored.reason == "cancelled on the board"
+    return state.ignored is not None and state.ignored.reason == CANCELLED_REASON
 
 
 def needs_write(shown: RemoteRecord | None, wanted: RemoteRecord, *, now_ms: int, window_ms: int) -> bool:
-    """Whether the state comment is worth an edit: a change of state at once, a newer heartbeat only after `window_ms`.
+    """Whether the state comment is worth an edit: a change at once, a newer heartbeat only after `window_ms`.
 
     A task that nobody ever claimed or ignored needs no comment at all.
     """

@@ -73,6 +73,21 @@ def decide_unignore(state: TaskState | None, *, task: str, by: str, now: Instant
     return transition(state.replace(ignored=None), "unignored", now, result=result, facts={"by": by})
 
 
+def decide_override(
+    state: TaskState | None, *, task: str, status: str, by: str, reason: str, now: Instant
+) -> Decision[Changed]:
+    """End the task as `status` because a person said so, whoever holds it; its holder's next renew says lost.
+
+    An ended task changes its ending only towards `complete`: what a person calls done is done.
+    """
+    known = state or TaskState(task=task, created_ms=now.at_ms)
+    if known.status == status or (known.status in ENDINGS and status != COMPLETE):
+        return Decision(result=Changed(task=task, changed=False, status=known.status, detail="already ended"))
+    ended = known.replace(status=status, last_error=None if status == COMPLETE else f"{reason} ({by})")
+    result = Changed(task=task, changed=True, status=status, detail=reason)
+    return transition(ended, "overridden", now, result=result, facts={"by": by, "reason": reason})
+
+
 def decide_reopen(state: TaskState | None, *, task: str, by: str, now: Instant) -> Decision[Changed]:
     """Make an ended task claimable again: status `new`, retries start over; fence, attempts and history go on."""
     if state is None or state.status not in ENDINGS:

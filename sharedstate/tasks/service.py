@@ -206,6 +206,18 @@ class Tasks:
             task, lambda state, snapshot: administration.decide_unignore(state, task=task, by=by, now=snapshot.now)
         )
 
+    def override(self, task: str, *, status: str, by: str, reason: str) -> Changed:
+        """End the task as `status` because a person decided so, whoever holds it: the holder's next renew says lost."""
+        task = check_id(task)
+        if status not in ENDINGS:
+            raise InvalidInput(f"status must be one of {', '.join(ENDINGS)}, not {status!r}")
+        return self._transact(
+            task,
+            lambda state, snapshot: administration.decide_override(
+                state, task=task, status=status, by=by, reason=reason, now=snapshot.now
+            ),
+        )
+
     def reopen(self, task: str, *, by: str) -> Changed:
         """Make an ended task claimable again; retries start over, fence and history go on."""
         task = check_id(task)
