@@ -60,6 +60,7 @@ class SyncStatus(Value):
     resume_ms: int = 0
     failed_in_row: int = 0
     cycles: int = 0
+    last_ms: int = 0
     last_clean_ms: int = 0
     counters: Mapping[str, int] = {}
     errors: tuple[Document, ...] = ()
@@ -75,11 +76,11 @@ class Memory:
     def known(self, task: str) -> Known | None:
         """The last agreement on the task, or None."""
         found = self._store.get(_AGREED, task)
-        return None if found is None else _load_known(found.value)
+        return None if found is None or found.value.get("board") != self._board else _load_known(found.value)
 
     def remember(self, task: str, known: Known) -> None:
         """Keep the agreement on the task."""
-        self._put(_AGREED, task, {"task": task, **_dump_known(known)})
+        self._put(_AGREED, task, {"board": self._board, **_dump_known(known)})
 
     def park(self, task: str, *, not_before_ms: int, reason: str) -> None:
         """Let a push wait until `not_before_ms`; a second park counts one try more."""

@@ -84,8 +84,8 @@ def labels_of(state: TaskState | None, *, stale: bool) -> frozenset[str]:
 def decide_actions(*, base: Card, merged: Card, state: TaskState | None) -> tuple[Action, ...]:
     """What the fleet does about the merged card: only a change since `base` obliges, and only once.
 
-    A task that the fleet has never heard of starts from an open card without marks: an ignore label, a closed issue and a
-    cancelled card count from the first look.
+    A task that the fleet has never heard of starts from an open card without marks: an ignore label, a closed issue and
+    a cancelled card count from the first look.
     """
     actions: list[Action] = []
     if merged.ignored != base.ignored:

@@ -1,0 +1,111 @@
+"""The bookkeeping of one sync cycle: counted as it goes, turned into a report and into the engine's next status."""
+
+from __future__ import annotations
+
+from sharedstate.clock import iso_of_ms
+from sharedstate.store import Document
+from sharedstate.sync.board import Distrust, Listing, Parked
+from sharedstate.sync.memory import ERRORS_MAX, SyncStatus
+from sharedstate.sync.report import SyncReport
+
+
+class Cycle:
+    """One cycle under way. Everything that counts is told to it; nothing is written here."""
+
+    def __init__(self, *, now_ms: int, status: SyncStatus, dry_run: bool) -> None:
+        self.now_ms = now_ms
+        self.status = status
+        self.dry_run = dry_run
+        self.parked_board = 0
+        self._counts: dict[str, int] = {}
+        self._errors: list[Document] = []
+        self._pulled: list[str] = []
+        self._actions: dict[str, list[str]] = {}
+        self._pushed: dict[str, list[str]] = {}
+        self._conflicts: list[str] = []
+        self._gone: list[str] = []
+        self._distrusted: list[Distrust] = []
+        self._cursor = status.cursor
+        self._journal_after = status.journal_after
+
+    def pulled(self, task: str, actions: list[str]) -> None:
+        """An item of the board was looked at; `actions` is what the fleet does about it."""
+        self._pulled.append(task)
+        self._count("pulled")
+        if actions:
+            self._actions[task] = actions
+
+    def pushed(self, task: str, part: str) -> None:
+        """A part of an item (record, labels, card) is being written."""
+        self._pushed.setdefault(task, []).append(part)
+        self._count("pushed")
+
+    def conflict(self, task: str) -> None:
+        """A push was skipped, or the board had moved on."""
+        self._conflicts.append(task)
+        self._count("conflicts")
+
+    def failed(self, task: str, detail: str) -> None:
+        """Something failed; the cycle goes on with the rest."""
+        self._errors.append({"at": iso_of_ms(self.now_ms), "task": task, "detail": detail[:500]})
+        self._count("failures")
+
+    def rate_limited(self, parked: Parked) -> None:
+        """The board asked us to wait: nothing more is sent in this cycle."""
+        self.parked_board = max(self.parked_board, parked.until_ms)
+        self._count("rate_limited")
+
+    def gone(self, task: str) -> None:
+        """The board does not have the task any more."""
+        self._gone.append(task)
+        self._count("gone")
+
+    def distrusted(self, distrust: Distrust) -> None:
+        """A state record on the board does not count."""
+        self._distrusted.append(distrust)
+        self._count("distrusted")
+
+    def listed(self, listing: Listing) -> None:
+        """The listing is absorbed: the next one starts after it."""
+        self._cursor = listing.cursor
+
+    def journal_read(self, sequence: int) -> None:
+        """Everything up to this journal entry is pushed or parked."""
+        self._journal_after = sequence
+
+    def finished(self) -> SyncStatus:
+        """The engine's status after this cycle."""
+        clean = not self._errors and not self.parked_board
+        counters = dict(self.status.counters)
+        for name, count in self._counts.items():
+            counters[name] = counters.get(name, 0) + count
+        return self.status.replace(
+            cursor=self._cursor,
+            journal_after=self._journal_after,
+            resume_ms=self.parked_board,
+            failed_in_row=0 if clean else self.status.failed_in_row + bool(self._errors),
+            cycles=self.status.cycles + 1,
+            last_ms=self.now_ms,
+            last_clean_ms=self.now_ms if clean else self.status.last_clean_ms,
+            counters=counters,
+            errors=(*self.status.errors, *self._errors)[-ERRORS_MAX:],
+        )
+
+    def report(self, *, board: str, skipped_until_ms: int = 0) -> SyncReport:
+        """What happened, for people."""
+        return SyncReport(
+            board=board,
+            dry_run=self.dry_run,
+            pulled=tuple(self._pulled),
+            actions=self._actions,
+            pushed=self._pushed,
+            conflicts=tuple(self._conflicts),
+            errors=tuple(self._errors),
+            gone=tuple(self._gone),
+            distrusted=tuple(self._distrusted),
+            skipped_until_ms=skipped_until_ms,
+            parked_until_ms=self.parked_board,
+        )
+
+    def _count(self, name: str) -> None:
+        self._counts[name] = self._counts.get(name, 0) + 1

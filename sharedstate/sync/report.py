@@ -1,0 +1,32 @@
+"""What one sync cycle did, for people and for `--json`."""
+
+from __future__ import annotations
+
+from sharedstate.store import Document
+from sharedstate.sync.board import Distrust
+from sharedstate.values import Value
+
+
+class SyncReport(Value):
+    """One cycle: tasks whose board changes were seen (`pulled`) and obeyed (`actions`, task to kinds), writes to the board
+    (`pushed`, task to parts), conflicts, failures, what the board does not have any more, records that do not count.
+
+    `skipped_until_ms`: the cycle did nothing because of a rate limit or of backoff; `parked_until_ms`: it was cut short.
+    """
+
+    board: str
+    dry_run: bool = False
+    pulled: tuple[str, ...] = ()
+    actions: dict[str, list[str]] = {}
+    pushed: dict[str, list[str]] = {}
+    conflicts: tuple[str, ...] = ()
+    errors: tuple[Document, ...] = ()
+    gone: tuple[str, ...] = ()
+    distrusted: tuple[Distrust, ...] = ()
+    skipped_until_ms: int = 0
+    parked_until_ms: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing failed and nothing was cut short."""
+        return not self.errors and not self.parked_until_ms and not self.skipped_until_ms
