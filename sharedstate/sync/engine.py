@@ -1,7 +1,7 @@
 """The sync engine: pull what people changed on the board, push what the fleet did, verify by reading back.
 
-It never sleeps: what cannot be done now is parked with a not-before time, in a queue that survives a crash. A failing list
-changes nothing, a partial one cancels nothing, one bad item does not stop the rest.
+It never sleeps: what cannot be done now is parked with a not-before time, in a queue that survives a crash. A failing
+list changes nothing, a partial one cancels nothing, one bad item does not stop the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sharedstate.sync.board import Board, Conflict, Failed, Item, Listing, Parke
 from sharedstate.sync.ledger import Cycle
 from sharedstate.sync.memory import Known, Memory, SyncStatus
 from sharedstate.sync.merge import is_fresher, merge
-from sharedstate.sync.model import BOARD_PRIMARY, Loser, Side
+from sharedstate.sync.model import BOARD_PRIMARY, Loser, RemoteRecord, Side
 from sharedstate.sync.report import SyncReport
 from sharedstate.sync.statuses import same
 from sharedstate.tasks.model import ABANDONED, COMPLETE
@@ -35,7 +35,7 @@ BACKOFF_MS: Final = 60_000
 
 
 class SyncRules(Value):
-    """How to sync: which policy, how many retries a task has, how often a mere heartbeat is worth an edit (milliseconds)."""
+    """How to sync: the policy, how many retries a task has, how often a mere heartbeat is worth an edit (ms)."""
 
     policy: str = BOARD_PRIMARY
     retries_max: int = 3
@@ -283,7 +283,7 @@ class Engine:
             fact = {"reason": f"{lost.side}_{lost.field}", "detail": {"lost": lost.value, "won": lost.winner}}
             self._tasks.store.append(JOURNAL, event("conflict", task=task, **fact))
 
-    def _record(self, view: TaskView) -> policy.RemoteRecord:
+    def _record(self, view: TaskView) -> RemoteRecord:
         seen_ms = None if view.beat is None else view.beat.seen.at_ms
         return policy.record_of(view.state, heartbeat_ms=seen_ms, retries_max=self._rules.retries_max)
 
@@ -305,8 +305,8 @@ def _seen(known: Known, item: Item) -> Known:
 
 
 def _delay_ms(tries: int) -> int:
-    """Doubling from 5 s to one hour, without jitter: the engine is one of a few, and its items differ in time already."""
-    return min(RETRY_MS_MIN * 2 ** min(tries, 12), RETRY_MS_MAX)
+    """Doubling from 5 s to one hour; no jitter: engines are few, and their items differ in time already."""
+    return min(RETRY_MS_MIN << min(tries, 12), RETRY_MS_MAX)
 
 
 def _settled(status: SyncStatus) -> SyncStatus:

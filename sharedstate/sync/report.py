@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sharedstate.store import Document
 from sharedstate.sync.board import Distrust
 from sharedstate.values import Value
 
 
 class SyncReport(Value):
-    """One cycle: tasks whose board changes were seen (`pulled`) and obeyed (`actions`, task to kinds), writes to the board
+    """One cycle: items looked at (`pulled`), what people's changes led to (`actions`, task to kinds), writes to the board
     (`pushed`, task to parts), conflicts, failures, what the board does not have any more, records that do not count.
 
-    `skipped_until_ms`: the cycle did nothing because of a rate limit or of backoff; `parked_until_ms`: it was cut short.
+    `skipped_until_ms`: nothing was done because of a rate limit or backoff; `parked_until_ms`: the cycle was cut short.
     """
 
     board: str
     dry_run: bool = False
     pulled: tuple[str, ...] = ()
-    actions: dict[str, list[str]] = {}
-    pushed: dict[str, list[str]] = {}
+    actions: Mapping[str, list[str]]
+    pushed: Mapping[str, list[str]]
     conflicts: tuple[str, ...] = ()
     errors: tuple[Document, ...] = ()
     gone: tuple[str, ...] = ()
