@@ -290,9 +290,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
                 name="svg",
                 flags=("--svg",),
                 metavar="FILE",
-                required=True,
                 ids="file",
-                about="Where the picture goes; - is stdout.",
+                about="Draw a picture into this file; - is stdout; default: a chart in plain text.",
             ),
             Param(
                 name="journal",
