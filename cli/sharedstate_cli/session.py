@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 
 from sharedstate.errors import InvalidInput
 from sharedstate.values import Value
@@ -58,6 +59,14 @@ class Session:
         if self._state is not None:
             self._state.close()
             self._state = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     # Output
 

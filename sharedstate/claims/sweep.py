@@ -119,7 +119,10 @@ def _tidy(claims: Claims, ledger: Ledger) -> None:
     for mine in ledger.all():
         if mine.degraded:
             continue
-        view = claims.tasks.get(mine.task)
+        try:
+            view = claims.tasks.get(mine.task)
+        except Corrupt:
+            continue  # blocked until it is repaired; the sweep goes on
         if view is None or view.state.live != mine.fence:
             ledger.remove(mine.task, owner=mine.owner, fence=mine.fence)
     for store in (claims.tasks.store, claims.local_store):
