@@ -18,6 +18,7 @@ _COLLECTION: Final = "scopes"
 _KEY: Final = "live"
 PATHS_MAX: Final = 100
 PATH_CHARACTERS_MAX: Final = 500
+SCOPE_BYTES_MAX: Final = 16_384
 
 
 class Overlap(Value):
@@ -37,7 +38,10 @@ def check_scope(paths: Sequence[str]) -> tuple[str, ...]:
     """The paths in canonical form (relative, `/`, no dots, sorted, unique), or `InvalidInput`. `.` means everything."""
     if len(paths) > PATHS_MAX:
         raise InvalidInput(f"a scope names at most {PATHS_MAX} paths, not {len(paths)}")
-    return tuple(sorted({_canonical(path) for path in paths}))
+    scope = tuple(sorted({_canonical(path) for path in paths}))
+    if sum(len(path.encode()) for path in scope) > SCOPE_BYTES_MAX:
+        raise InvalidInput(f"the paths of a scope have at most {SCOPE_BYTES_MAX} bytes together")
+    return scope
 
 
 def _canonical(path: str) -> str:
