@@ -157,4 +157,9 @@ def lines_of(stream: TextIO, *, what: str) -> Iterator[str]:
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return stream is not None and stream.isatty() and is_capable()
+
+
+def is_capable() -> bool:
+    """Whether the terminal can do more than print text."""
+    return os.environ.get("TERM", "dumb") != "dumb"
