@@ -22,6 +22,7 @@ from sharedstate.tasks.model import (
     ERROR_CHARACTERS_MAX,
     FAILED,
     HISTORY_ENTRIES_MAX,
+    HISTORY_TEXT_CHARACTERS_MAX,
     NEW,
     PRIORITY_DEFAULT,
     Document,
@@ -43,7 +44,7 @@ _SECRET_NAME: Final = re.compile(r"token|secret|passw|credential|api_?key|author
 _MASK: Final = "…"
 _MASKED_CHARACTERS_MIN: Final = 4
 _DETAIL_CHARACTERS_MAX: Final = 500
-_KEPT_BYTES_MAX: Final = 64 * 1024
+_KEPT_CHARACTERS_MAX: Final = 16 * 1024
 _MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
 _SECONDS_BELOW: Final = 100_000_000_000  # as seconds the year 5138, as milliseconds 1973
 _MS_BELOW: Final = 100_000_000_000_000
@@ -250,7 +251,7 @@ class _Translator:
             value = _first(told, names)
             if value is not None:
                 text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                entry[field] = self._masked(text)[:_DETAIL_CHARACTERS_MAX]
+                entry[field] = self._masked(text)[:HISTORY_TEXT_CHARACTERS_MAX]
         entry.setdefault("event", "note")
         return entry
 
@@ -278,8 +279,8 @@ class _Translator:
         if not fields:
             return {}
         text = self._masked(jsonio.text_of(_without_secrets(fields)))
-        if len(text) > _KEPT_BYTES_MAX:
-            self.notes.append(f"unknown fields left out: {len(text)} characters, at most {_KEPT_BYTES_MAX} are kept")
+        if len(text) > _KEPT_CHARACTERS_MAX:
+            self.notes.append(f"unknown fields left out: {len(text)} characters, {_KEPT_CHARACTERS_MAX} at most")
             return {}
         self.notes.append(f"unknown fields kept: {', '.join(sorted(fields))[:_DETAIL_CHARACTERS_MAX]}")
         kept: dict[str, Any] = json.loads(text)

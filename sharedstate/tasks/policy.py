@@ -313,7 +313,7 @@ def transition(task: TaskState, kind: str, now: Instant, *, result: Any, facts: 
     """
     known = {name: value for name, value in facts.items() if value is not None}
     owner = None if task.lease is None else task.lease.owner
-    entry = {"at": iso_of_ms(now.at_ms), "event": kind, "fence": task.fence, "status": task.status, **_brief(known)}
+    entry = {"at": iso_of_ms(now.at_ms), "event": kind, "fence": task.fence, "status": task.status, **brief(known)}
     if owner is not None:
         entry["owner"] = owner
     history = (*task.history, entry)[-HISTORY_ENTRIES_MAX:]
@@ -331,6 +331,7 @@ def transition(task: TaskState, kind: str, now: Instant, *, result: Any, facts: 
     return Decision(result=result, write=dump(written), live=written.live, events=(emitted,))
 
 
-def _brief(facts: Mapping[str, Any]) -> dict[str, Any]:
+def brief(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a history entry keeps of a transition's facts: texts cut, lists left out."""
     texts = {name: value[:HISTORY_TEXT_CHARACTERS_MAX] for name, value in facts.items() if isinstance(value, str)}
     return {name: texts.get(name, value) for name, value in facts.items() if not isinstance(value, list)}

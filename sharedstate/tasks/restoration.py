@@ -17,7 +17,7 @@ from sharedstate.tasks.model import (
     Lease,
     TaskState,
 )
-from sharedstate.tasks.policy import transition
+from sharedstate.tasks.policy import brief, transition
 from sharedstate.values import Value
 
 _TTL_MS_DEFAULT: Final = 300_000
@@ -55,7 +55,7 @@ def restore(
     own = [entry for entry in entries if entry.record.rpartition("@")[0] == record and "fence" in entry.value]
     state = _replayed(task, own) if own else base or TaskState(task=task, created_ms=now.at_ms)
     told = (_fence(entry.value, name) for entry in entries for name in ("fence", "previous_fence"))
-    floor = max(state.fence, *fences, *told)
+    floor = max((state.fence, *fences, *told))
     if not complete or not (own or base):
         floor = max(floor, now.at_ms // 1000)
     lease = state.lease
@@ -128,7 +128,7 @@ def _ignored_after(ignored: Ignored | None, entry: Entry) -> Ignored | None:
 
 
 def _history_of(entry: Entry) -> Document:
-    told: dict[str, Any] = {name: value for name, value in entry.value.items() if name not in _NOT_IN_HISTORY}
+    told = brief({name: value for name, value in entry.value.items() if name not in _NOT_IN_HISTORY})
     return {"at": iso_of_ms(entry.at_ms), "event": entry.value.get("type", "note"), **told}
 
 

@@ -63,6 +63,8 @@ def test_what_the_journal_tells_is_restored(sequence: list[tuple[str, str]]) -> 
     assert (restored.attempts, restored.retries, restored.ignored) == (was.attempts, was.retries, was.ignored)
     assert restored.history[:-1] == was.history[-99:]
     assert decision.live is None
+    cut_short = restore(TASK, entries[:-1], record=f"{TASKS}/{TASK}", now=store.now(), fences=[], complete=True)
+    assert cut_short.result.fence >= was.fence
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40))

@@ -14,6 +14,7 @@ from sharedstate.files.premises import inspect_premises
 from sharedstate.findings import Finding
 from sharedstate.ids import record_name
 from sharedstate.tasks.outcomes import Claimed, Lost, Released
+from sharedstate.tasks.service import TaskView
 from sharedstate.testing.clock import FakeHost, FakeMachine
 
 
@@ -272,7 +273,9 @@ def test_a_live_record_missing_in_the_index_is_put_back(clinic: Clinic) -> None:
     assert "live_index" in clinic.codes()
     clinic.mend()
     assert clinic.codes() == set()
-    assert [view.state.task for view in clinic.state.tasks.list(status="claimed") if hasattr(view, "state")] == ["T-1"]
+    assert [view.state.task for view in clinic.state.tasks.list(status="claimed") if isinstance(view, TaskView)] == [
+        "T-1"
+    ]
 
 
 def test_a_stale_claim_and_a_claim_ended_elsewhere_are_told(clinic: Clinic) -> None:
