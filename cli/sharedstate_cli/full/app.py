@@ -67,7 +67,8 @@ def completion_script(shell: str) -> str:
     """The completion script of `bash`, `zsh` or `fish`, as typer makes it."""
     from typer._completion_shared import get_completion_script  # not exported where it is documented
 
-    return get_completion_script(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, shell=shell)
+    wanted = {"prog_name": PROGRAM, "complete_var": COMPLETE_VARIABLE, "shell": shell}
+    return get_completion_script(**wanted)
 
 
 def _group(about: str, *, epilog: str | None = None) -> typer.Typer:

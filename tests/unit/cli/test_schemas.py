@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
-from sharedstate_cli.full.schemas import MODELS, schema_of
+from sharedstate.tasks.model import STATUSES
+from sharedstate_cli.full.schemas import MODELS, Status, schema_of
 from sharedstate_cli.table import SCHEMAS
 from tests.unit.cli.shell import Shell
 
@@ -24,6 +25,10 @@ def test_every_schema_is_printed_alone_and_with_the_others(shell: Shell) -> None
     everything = shell("schema").document["schemas"]
     assert tuple(everything) == SCHEMAS
     assert everything["claim"] == shell("schema claim").document["json_schema"] == alone
+
+
+def test_the_statuses_of_the_schemas_are_those_of_the_state_machine() -> None:
+    assert get_args(Status) == STATUSES
 
 
 def test_schemas_allow_what_later_versions_add() -> None:
