@@ -132,7 +132,7 @@ def _arguments() -> argparse.ArgumentParser:
         help="kill one agent in mid-task (default: only for the own list)",
     )
     add("--worktrees", action=argparse.BooleanOptionalAction, default=True, help="a git worktree for every attempt")
-    add("--deadline", type=float, default=115.0, metavar="SECONDS", help="give up after so long (default 115)")
+    add("--deadline", type=float, default=240.0, metavar="SECONDS", help="give up after so long (default 240)")
     add("--agent", metavar="NAME", help=argparse.SUPPRESS)
     add("--plan", metavar="FILE", help=argparse.SUPPRESS)
     return parser

@@ -116,7 +116,8 @@ class Fleet:
 
     def _follow(self, state: SharedState, screen: Screen, first: int, deadline_s: float) -> _Watch:
         views = {agent.owner: AgentView(agent.name, agent.popen.pid) for agent in self._agents}
-        watch = _Watch(progress=Progress(agents=views, task_count=len(self._plan.tasks)), seen=first)
+        progress = Progress(agents=views, task_count=len(self._plan.tasks), retries_max=self._plan.retries_max)
+        watch = _Watch(progress=progress, seen=first)
         while any(agent.popen.poll() is None for agent in self._agents) and time.monotonic() < deadline_s:
             state.store.watch("events", after=watch.seen, timeout_s=_STEP_S)
             self._look(state, screen, watch)

@@ -71,6 +71,6 @@ def _numbers(outcome: Outcome, timeline: Timeline) -> Iterator[str]:
     yield f"takeovers {takeovers}, ended by the sweep {swept}, claims taken back for their scope {conflicts}"
     yield (
         f"claim latency p50 {proof.percentile(latencies, 0.5):.1f} ms, p99 {proof.percentile(latencies, 0.99):.1f} ms"
-        f" ({len(latencies)} claims, durable, under load)"
+        f" ({len(latencies)} claims, durable, with scopes, under load)"
     )
     yield f"elapsed {outcome.elapsed_s:.1f} s with {outcome.options.agents} agents"

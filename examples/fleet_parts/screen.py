@@ -40,6 +40,7 @@ class Progress:
 
     agents: dict[str, AgentView]
     task_count: int
+    retries_max: int
     started_s: float = field(default_factory=time.monotonic)
     settled: set[str] = field(default_factory=set)
     recent: list[tuple[str, str]] = field(default_factory=list)
@@ -49,6 +50,9 @@ class Progress:
         event = entry.value
         kind, task, owner = str(event.get("type")), str(event.get("task")), str(event.get("owner", ""))
         agent = self.agents.get(owner)
+        previous = self.agents.get(str(event.get("previous_owner")))
+        if previous is not None and previous.task == task:
+            previous.task = ""
         if kind in ("claimed", "taken_over", "reclaimed") and agent is not None:
             agent.state, agent.task, agent.since_s = "working", task, time.monotonic()
         elif kind in ("released", "swept", "conflict") and agent is not None and agent.task == task:
@@ -59,7 +63,8 @@ class Progress:
             status = event.get("status")
             agent.complete += status == "complete"
             agent.failed += status == "failed"
-        if (kind, event.get("status")) == ("released", "complete") or kind == "ignored":
+        exhausted = event.get("status") == "failed" and event.get("retries") == self.retries_max
+        if kind == "ignored" or (kind == "released" and (event.get("status") == "complete" or exhausted)):
             self.settled.add(task)
         if line:
             self.recent = [*self.recent, (line, look)][-_EVENTS_SHOWN:]
@@ -124,8 +129,11 @@ class _Table:
 
 def _drawn(progress: Progress) -> Group:
     table = Table(expand=True, title_justify="left")
-    for heading, ratio in (("agent", 2), ("pid", 1), ("state", 1), ("task", 5), ("for", 1), ("done", 1), ("failed", 1)):
-        table.add_column(heading, ratio=ratio, no_wrap=True, justify="right" if heading in ("pid", "for") else "left")
+    for heading in ("agent", "pid", "state", "task", "for", "done", "failed"):
+        right = heading in ("pid", "for", "done", "failed")
+        width = {"agent": 9, "state": 8, "task": None, "for": 7}.get(heading, 6)
+        ratio = 1 if heading == "task" else None
+        table.add_column(heading, width=width, ratio=ratio, no_wrap=True, justify="right" if right else "left")
     now_s = time.monotonic()
     for agent in progress.agents.values():
         look = {"working": "cyan", "killed": "bold red", "done": "green"}.get(agent.state, "dim")
