@@ -314,7 +314,7 @@ def test_the_largest_entry_still_fits_and_can_be_ended(state: SharedState, tmp_p
         "unknown": "\x01" * 2000,
     }
     assert imported(state, tmp_path, entry, "task-claims.json").outcome == "changed"
-    log = [{"at": NOW_S, "event": bad, "ownerId": bad, "status": bad, "details": bad}] * 200
+    log = [{"at": NOW_S, "event": bad, "ownerId": bad, "status": bad, "details": bad}] * 120
     entry = {"taskId": "U", "status": "failed", "lastError": bad, "ignoreReason": bad, "eventLog": log, "odd": bad}
     assert imported(state, tmp_path, entry).outcome == "changed"
     assert isinstance(state.claims.release("T", status="failed", error=bad), Released)
