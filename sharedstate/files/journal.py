@@ -13,7 +13,7 @@ from json.encoder import encode_basestring
 
 from sharedstate import jsonio
 from sharedstate.clock import iso_of_ms, ms_of_iso
-from sharedstate.errors import Corrupt, InvalidInput, SharedStateError
+from sharedstate.errors import Corrupt, DurabilityUnknown, InvalidInput, SharedStateError
 from sharedstate.files.faults import translated
 from sharedstate.files.plain import Descriptor, check_plain, read_fully, sync_directory, write_fully
 from sharedstate.files.roots import JOURNAL, Root
@@ -56,7 +56,10 @@ class Journal:
         self._tail: Segment | None = None
 
     def append(self, bodies: Sequence[bytes], *, at_ms: int, record: str = "", durable: bool = True) -> int:
-        """Append entries, given by `body_of`, in one write; returns the last sequence. Raises `OSError` as it comes."""
+        """Append entries, given by `body_of`, in one write; returns the last sequence.
+
+        Raises `OSError` as it comes, and `DurabilityUnknown` when all is written and only the sync failed.
+        """
         lock = self._lock
         lock.acquire(timeout_s=self._timeout_s, what=f"journal {self.name}")
         try:
@@ -72,7 +75,12 @@ class Journal:
         finally:
             lock.release()
         if durable:
-            self._root.host.fdatasync(tail.file.fd)
+            try:
+                self._root.host.fdatasync(tail.file.fd)
+            except OSError as error:
+                raise DurabilityUnknown(
+                    f"journal {self.name}: written, but its sync failed ({error.strerror})"
+                ) from error
         return last + len(bodies)
 
     def last_known(self) -> int:

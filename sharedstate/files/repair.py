@@ -32,6 +32,11 @@ def finish(root: Root, journal_of: JournalOf, intent: Intent) -> None:
         stored = _stored(root, intent.collection, name + SUFFIX)
     except (Corrupt, UnsafeStore):
         return  # its task stays blocked for a person; the others of the stripe go on
+    directory = root.directory(intent.collection)
+    if directory is not None:
+        root.host.fsync(
+            directory.fd
+        )  # who died may not have come to it, and the journal must not be ahead of the record
     if stored is None or stored.live is None:
         remove_cell(root, intent.collection, name)
     else:
