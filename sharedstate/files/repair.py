@@ -34,9 +34,8 @@ def finish(root: Root, journal_of: JournalOf, intent: Intent) -> None:
         return  # its task stays blocked for a person; the others of the stripe go on
     directory = root.directory(intent.collection)
     if directory is not None:
-        root.host.fsync(
-            directory.fd
-        )  # who died may not have come to it, and the journal must not be ahead of the record
+        # Who died may not have come to this fsync, and a power cut must not leave the journal ahead of the record.
+        root.host.fsync(directory.fd)
     if stored is None or stored.live is None:
         remove_cell(root, intent.collection, name)
     else:
