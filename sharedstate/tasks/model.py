@@ -248,13 +248,13 @@ class _Reader:
 
     def text(self, name: str, *, default: str | None = None) -> str:
         value = self._document.get(name, default)
-        if not isinstance(value, str):
+        if type(value) is not str:
             raise self._wrong(name, "text")
         return value
 
     def count(self, name: str, *, default: int | None = None) -> int:
         value = self._document.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if type(value) is not int or value < 0:  # a bool is none either
             raise self._wrong(name, "a whole number >= 0")
         return value
 
