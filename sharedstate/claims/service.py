@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sharedstate import logs
@@ -132,14 +133,14 @@ class Claims:
         owner = self.owner_of(options.get("owner"))
         claimed: list[Claimed] = []
         refused: list[Refused] = []
-        for index, candidate in enumerate(candidates):
-            if len(claimed) >= slots or index >= CANDIDATES_MAX:
-                break
+        for candidate in islice(candidates, CANDIDATES_MAX if slots > 0 else 0):
             answer = self._claim_candidate(candidate, owner, options)
-            if isinstance(answer, Claimed):
-                claimed.append(answer)
-            else:
+            if not isinstance(answer, Claimed):
                 refused.append(answer)
+                continue
+            claimed.append(answer)
+            if len(claimed) == slots:
+                break  # before asking for one more candidate, which may have to be waited for
         return ClaimMany(claimed=tuple(claimed), refused=tuple(refused))
 
     def renew(self, task: str, *, owner: str | None = None, token: str | None = None) -> Kept | Lost | Unverifiable:

@@ -122,6 +122,40 @@ def test_ctrl_c_leaves_nothing_held(tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"a": "abandoned", "b": "abandoned"}
 
 
+def test_ctrl_c_ends_a_wait_for_candidates(tmp_path: Path) -> None:
+    claims(tmp_path, "claim", "held", SHARED_STATE_OWNER="ws/other")
+    with subprocess.Popen(
+        [*COMMAND, "next", "--from", "-"], env=environment(tmp_path), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as waiting:
+        assert waiting.stdin is not None
+        waiting.stdin.write(b"held\n")
+        waiting.stdin.flush()
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not _catches_sigint(waiting.pid) and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(DEADLINE_S) == 130
+
+
+def test_next_claims_without_waiting_for_more_candidates(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "next", "--from", "-"], env=environment(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as claimer:
+        assert claimer.stdin is not None
+        claimer.stdin.write(b"free\n")
+        claimer.stdin.flush()
+        assert claimer.wait(DEADLINE_S) == 0
+    assert statuses(tmp_path) == {"free": "claimed"}
+
+
+def _catches_sigint(pid: int) -> bool:
+    """Whether Python's start has come as far as to catch SIGINT, and the process waits for input."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    idle = "State:\tS" in status and "pipe" in Path(f"/proc/{pid}/wchan").read_text()
+    return bool(int(caught.split()[1], 16) & 1 << (signal.SIGINT - 1)) and idle
+
+
 def on_a_terminal(root: Path, *words: str, **more: str) -> str:
     """What a person sees: the command on a terminal of its own."""
     master, terminal = pty.openpty()

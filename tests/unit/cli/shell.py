@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,16 @@ class Answer(Value):
 
 
 class Screen(io.StringIO):
-    """Output that says it is a terminal."""
+    """Output that says it is a terminal, and calls `on_write` whenever something is written."""
+
+    on_write: Callable[[], None] | None = None
+
+    def write(self, text: str, /) -> int:
+        """Keep the text."""
+        count = super().write(text)
+        if text.strip() and self.on_write is not None:
+            self.on_write()
+        return count
 
     def isatty(self) -> bool:
         """Yes."""

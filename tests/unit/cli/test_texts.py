@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedstate_cli import human
+from sharedstate_cli.full.progress import busy
 from sharedstate_cli.report import Grid, aligned, json_line, visible
-from tests.unit.cli.shell import Shell
+from tests.unit.cli.shell import Screen, Shell
 
 NASTY = "\x1b]0;x\x07[red]bold[/nope] [link=http://x]y[/link] :smile: \u202e end\nnext"
 
@@ -57,6 +60,17 @@ def test_colour_is_for_terminals_without_no_color(shell: Shell, monkeypatch: pyt
     assert "\x1b[3" not in shell.text("list", screen=True).out
     monkeypatch.setenv("TERM", "dumb")
     assert shell.text("list", screen=True).out == shell.text("list").out
+
+
+def test_long_work_shows_that_it_goes_on_and_short_work_does_not() -> None:
+    screen = Screen()
+    drawn = threading.Event()
+    screen.on_write = drawn.set
+    assert busy(lambda: drawn.wait(30), label="reading [red]\x1b", stream=screen, quiet_s=0) is True
+    assert "reading [red]\\x1b" in screen.getvalue()
+    quiet = Screen()
+    assert busy(lambda: 7, label="reading", stream=quiet) == 7
+    assert quiet.getvalue() == ""
 
 
 def test_an_empty_list_says_so(shell: Shell) -> None:
