@@ -76,7 +76,7 @@ class Simulation:
         self.faults = faults or Faults()
         self.errors = errors
         self.history: list[Any] = []
-        self.counts = dict.fromkeys((*_DISTURBANCES, "restart"), 0)
+        self.counts: dict[str, int] = dict.fromkeys((*_DISTURBANCES, "restart"), 0)
         self.steps = 0
         self.trace = 0
         self.draining = False
