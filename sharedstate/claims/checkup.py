@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from sharedstate.claims.model import LocalClaim, load_local
 from sharedstate.errors import Corrupt, StoreError
 from sharedstate.findings import Finding, fine, trouble, warning
 from sharedstate.store import Unreadable
 
 if TYPE_CHECKING:
-    from sharedstate.claims.model import LocalClaim
     from sharedstate.claims.service import Claims
 
+LEDGER: Final = "claims"
 _SHOWN_MAX: Final = 50
 
 
@@ -30,6 +31,16 @@ def check_claims(claims: Claims) -> list[Finding]:
         except StoreError as error:
             findings.append(trouble(error.code, "store", str(error), error.hint))
     return findings
+
+
+def readable_claims(claims: Claims) -> Iterator[LocalClaim]:
+    """Every claim in this machine's ledger that can be read; the inspection of its root names the others."""
+    for found in claims.local_store.scan(LEDGER):
+        try:
+            if not isinstance(found, Unreadable):
+                yield load_local(found.key, found.value)
+        except Corrupt:
+            continue
 
 
 def _live_claims(claims: Claims) -> Iterator[Finding]:
@@ -55,7 +66,7 @@ def _live_claims(claims: Claims) -> Iterator[Finding]:
 
 def _local_claims(claims: Claims) -> Iterator[Finding]:
     held = unmatched = 0
-    for mine in _readable(claims):
+    for mine in readable_claims(claims):
         held += 1
         if mine.degraded:
             continue
@@ -72,17 +83,6 @@ def _local_claims(claims: Claims) -> Iterator[Finding]:
             step = "nothing: the next sweep removes the local entry"
             yield warning("local_claim_ended", f"task {mine.task}", text, step)
     yield fine("local_claims", "local ledger", f"{held} claims of this machine")
-
-
-def _readable(claims: Claims) -> Iterator[LocalClaim]:
-    entries = claims.ledgers.ledger.all()
-    while True:
-        try:
-            yield next(entries)
-        except StopIteration:
-            return
-        except Corrupt:
-            return  # the inspection of the local root names the record
 
 
 def _pending(claims: Claims) -> Iterator[Finding]:

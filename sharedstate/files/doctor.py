@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sharedstate.claims.checkup import check_claims
+from sharedstate.claims.checkup import check_claims, readable_claims
 from sharedstate.claims.service import Claims
-from sharedstate.errors import Corrupt, SharedStateError
+from sharedstate.errors import SharedStateError
 from sharedstate.files.inspection import inspect
 from sharedstate.files.premises import inspect_premises
 from sharedstate.files.restoring import LEFT, Restoration, Restorer
@@ -65,11 +65,7 @@ def mend(claims: Claims, *, roots: Sequence[str], stores: Iterable[Store]) -> Re
 
 
 def _holdings(claims: Claims) -> dict[str, Holding]:
-    found: dict[str, Holding] = {}
-    entries = claims.ledgers.ledger.all()
-    while True:
-        try:
-            mine = next(entries)
-        except (StopIteration, Corrupt):
-            return found
-        found[mine.task] = Holding(owner=mine.owner, fence=mine.fence, digest=digest_of(mine.token))
+    return {
+        mine.task: Holding(owner=mine.owner, fence=mine.fence, digest=digest_of(mine.token))
+        for mine in readable_claims(claims)
+    }

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
+from sharedstate.claims.checkup import LEDGER
+from sharedstate.claims.model import load_local
 from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt, InvalidInput, NewerFormat, SharedStateError, StoreUnavailable
 from sharedstate.files.cells import open_cell, remove_cell
@@ -36,7 +38,7 @@ from sharedstate.values import Value
 
 EVENTS: Final = "events"
 SCOPES: Final = "scopes"
-DERIVED: Final = frozenset(("claims", "sightings", "upkeep"))
+DERIVED: Final = frozenset((LEDGER, "sightings", "upkeep"))
 RESTORED: Final = "restored"
 SET_ASIDE: Final = "set aside"
 LEFT: Final = "left"
@@ -308,6 +310,8 @@ def examine(root: Root, collection: str, name: str) -> Stored | None:
     check_name_of(stored, name, what=what)
     if collection in (TASKS, ARCHIVE):
         load(stored.key, stored.value)
+    elif collection == LEDGER:
+        load_local(stored.key, stored.value)
     return stored
 
 

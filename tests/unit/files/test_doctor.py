@@ -246,6 +246,22 @@ def test_an_unreadable_local_claim_is_set_aside_and_its_owner_claims_again(clini
     assert (again.outcome, again.fence) == ("reclaimed", first.fence + 1)
 
 
+def test_a_local_claim_that_means_nothing_hides_no_other_one(clinic: Clinic) -> None:
+    for task in ("T-1", "T-2", "T-3"):
+        clinic.claim(task)
+    folder = clinic.root / "local" / "ledger" / "claims"
+    bad = folder / f"{record_name('T-2')}.json"
+    bad.write_bytes(bad.read_bytes().replace(b'"owner"', b'"renwo"'))
+    assert [finding.where for finding in clinic.complaints()] == [str(bad)]
+    for task in ("T-1", "T-3"):
+        clinic.record(task).write_bytes(b"")
+    for segment in (clinic.root / "journal" / "events").iterdir():
+        segment.unlink()
+    clinic.state.close()
+    repairs = clinic.mend()
+    assert sorted(record.outcome for record in repairs.records) == ["restored", "restored", "set aside"]
+
+
 def test_the_scopes_of_live_claims_are_rebuilt(clinic: Clinic) -> None:
     clinic.claim("T-1", scope=["src/a"])
     clinic.record("live", "scopes").write_bytes(b"\0")
