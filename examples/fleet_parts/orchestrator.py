@@ -45,6 +45,7 @@ class Outcome:
     deaths: tuple[Death, ...]
     endings: dict[str, str]
     attempts: dict[str, int]
+    errors: dict[str, str]
     exit_codes: dict[str, int]
     processes_left: int
     elapsed_s: float
@@ -174,9 +175,15 @@ class Fleet:
                 begun[sight.task, sight.fence] = sight
             elif sight.kind == "release":
                 begun.pop((sight.task, sight.fence), None)
+        planted = {task.id for task in self._plan.tasks if task.expect != "complete"}
         for sight in begun.values():
             view = state.tasks.get(sight.task)
-            if view is not None and view.state.live == sight.fence and view.state.owner == agent.owner:
+            if (
+                sight.task not in planted
+                and view is not None
+                and view.state.live == sight.fence
+                and view.state.owner == agent.owner
+            ):
                 return sight
         return None
 
@@ -201,10 +208,12 @@ class Fleet:
     def _outcome(self, state: SharedState, watch: _Watch, elapsed_s: float) -> Outcome:
         endings: dict[str, str] = {}
         attempts: dict[str, int] = {}
+        errors: dict[str, str] = {}
         for task in self._plan.tasks:
             view = state.tasks.get(task.id)
             endings[task.id] = "not begun" if view is None else "ignored" if view.state.ignored else view.state.status
             attempts[task.id] = 0 if view is None else view.state.attempts
+            errors[task.id] = "" if view is None else view.state.last_error or ""
         return Outcome(
             plan=self._plan,
             options=self._options,
@@ -213,6 +222,7 @@ class Fleet:
             deaths=tuple(watch.deaths),
             endings=endings,
             attempts=attempts,
+            errors=errors,
             exit_codes={agent.name: agent.popen.returncode for agent in self._agents if not agent.killed},
             processes_left=sum(_group_lives(agent.popen.pid) for agent in self._agents),
             elapsed_s=elapsed_s,

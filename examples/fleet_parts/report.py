@@ -25,6 +25,8 @@ def print_report(outcome: Outcome, *, console: Console, svg: Path, trees_left: i
         console.print(
             Text.assemble("  ", (mark, look), f" {check.claim}", (f"  ({check.detail})", "dim")), soft_wrap=True
         )
+    for line in _surprises(outcome):
+        console.print(Text(line), soft_wrap=True)
     console.print(Text("\nNumbers", style="bold"))
     for line in _numbers(outcome, timeline):
         console.print(Text(f"  {line}"), soft_wrap=True)
@@ -59,6 +61,13 @@ def _checks(outcome: Outcome, timeline: Timeline) -> Iterator[Check]:
 def _tidy_check(outcome: Outcome, trees_left: int) -> Check:
     detail = f"{outcome.processes_left} processes, {trees_left} worktrees"
     return Check(claim="nothing is left behind", holds=not outcome.processes_left and not trees_left, detail=detail)
+
+
+def _surprises(outcome: Outcome) -> Iterator[str]:
+    """The last words of every task that ended otherwise than expected."""
+    for task in outcome.plan.tasks:
+        if outcome.endings[task.id] != task.expect and outcome.errors.get(task.id):
+            yield f"\n{task.id}: {outcome.errors[task.id]}"
 
 
 def _numbers(outcome: Outcome, timeline: Timeline) -> Iterator[str]:

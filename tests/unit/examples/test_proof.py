@@ -50,6 +50,7 @@ def outcome(journal: tuple[Entry, ...], **changes: Any) -> Outcome:
         "deaths": (),
         "endings": {"T-1": "complete"},
         "attempts": {"T-1": 1},
+        "errors": {"T-1": "the page is missing"},
         "exit_codes": {"agent-1": 0},
         "processes_left": 0,
         "elapsed_s": 1.0,
@@ -98,6 +99,11 @@ def test_a_fence_that_goes_back_is_refused() -> None:
 )
 def test_each_broken_claim_makes_the_verdict_fail(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert verdict(outcome(GOOD, **changes), tmp_path)[0] == 1
+
+
+def test_a_task_that_ends_otherwise_than_expected_says_why(tmp_path: Path) -> None:
+    assert "T-1: the page is missing" in verdict(outcome(GOOD, endings={"T-1": "failed"}), tmp_path)[1]
+    assert "the page is missing" not in verdict(outcome(GOOD), tmp_path)[1]
 
 
 def test_a_worktree_left_behind_makes_the_verdict_fail(tmp_path: Path) -> None:
