@@ -7,7 +7,7 @@ from typing import Final
 
 from sharedstate.claims.model import LocalClaim, dump_local, load_local
 from sharedstate.errors import Corrupt
-from sharedstate.store import DELETE, KEEP, Decision, Snapshot, Store, Unreadable
+from sharedstate.store import DELETE, KEEP, Decision, Document, Durability, Snapshot, Store, Unreadable
 
 _COLLECTION: Final = "claims"
 
@@ -34,24 +34,34 @@ class Ledger:
         document = dump_local(claim)
 
         def decide(snapshot: Snapshot) -> Decision[None]:
-            if snapshot.value is not None and snapshot.value.get("fence", 0) > claim.fence:
+            if snapshot.value is not None and _fence(snapshot.value) > claim.fence:
                 return Decision(result=None)
             return Decision(result=None, write=KEEP if snapshot.value == document else document)
 
-        self._store.transact(_COLLECTION, claim.task, decide, durability="full" if claim.degraded else "relaxed")
+        durability: Durability = "full" if claim.degraded else "relaxed"
+        self._store.transact(_COLLECTION, claim.task, decide, durability=durability, derived=True)
 
     def remove(self, task: str, *, owner: str, fence: int) -> None:
         """Forget the claim of this owner up to and including this fence; a newer one stays."""
 
         def decide(snapshot: Snapshot) -> Decision[None]:
             value = snapshot.value
-            mine = value is not None and value.get("owner") == owner and value.get("fence", 0) <= fence
+            mine = value is not None and value.get("owner") == owner and _fence(value) <= fence
             return Decision(result=None, write=DELETE if mine else KEEP)
 
-        self._store.transact(_COLLECTION, task, decide, durability="relaxed")
+        self._store.transact(_COLLECTION, task, decide, durability="relaxed", derived=True)
 
     def all(self) -> Iterator[LocalClaim]:
         """Every readable claim of this machine."""
         for found in self._store.scan(_COLLECTION):
-            if not isinstance(found, Unreadable):
+            if isinstance(found, Unreadable):
+                continue
+            try:
                 yield load_local(found.key, found.value)
+            except Corrupt:
+                continue  # as in `get`: one without meaning hides no other
+
+
+def _fence(document: Document) -> int:
+    fence = document.get("fence")
+    return fence if isinstance(fence, int) else 0

@@ -111,7 +111,7 @@ def _archive_is_due(local: Store, *, every_ms: int) -> bool:
             return Decision(result=False)
         return Decision(result=True, write={"archived_ms": snapshot.now.at_ms})
 
-    return local.transact("upkeep", "archive", decide, durability="relaxed")
+    return local.transact("upkeep", "archive", decide, durability="relaxed", derived=True)
 
 
 def _tidy(claims: Claims, ledger: Ledger) -> None:

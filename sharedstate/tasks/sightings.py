@@ -38,7 +38,7 @@ class Sightings:
             return Decision(result=None, write={"beat": _fingerprint(beat), "seen": snapshot.now.fields()})
 
         try:
-            self._store.transact(_COLLECTION, task, decide, durability="relaxed")
+            self._store.transact(_COLLECTION, task, decide, durability="relaxed", derived=True)
         except (StoreError, Corrupt) as error:
             logs.warn("a heartbeat of %r from the future was not noted: %s", task, error)
 
