@@ -13,7 +13,7 @@ from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.ledgers import Ledgers, local_claim
 from sharedstate.claims.model import ClaimMany, LocalClaim, NothingEligible, Recipe, SweepReport
 from sharedstate.claims.scopes import Overlap, Scopes, check_scope
-from sharedstate.errors import Corrupt, StoreError, StoreUnavailable
+from sharedstate.errors import Corrupt, InvalidId, StoreError, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.ids import check_id, digest_of
 from sharedstate.settings import Settings
@@ -251,8 +251,8 @@ class Claims:
 
     def _claim_candidate(self, candidate: str, owner: str, options: Mapping[str, Any]) -> Claimed | Refused:
         try:
-            view = self.tasks.get(candidate) if self.settings.enabled else None
-        except Corrupt as error:
+            view = self.tasks.get(check_id(candidate)) if self.settings.enabled else None
+        except (Corrupt, InvalidId) as error:  # one bad candidate starves no other
             return Refused(task=candidate, reason=error.code, detail=str(error))
         except StoreError:
             view = None  # the claim itself decides what a store that is away means
