@@ -11,7 +11,7 @@ from typing import Any, Final
 from sharedstate import jsonio
 from sharedstate.claims.legacy import RETRIES_MAX, Fields, LegacyClaim, LegacyTask, RawEntry
 from sharedstate.claims.model import META_CHARACTERS_MAX, META_ENTRIES_MAX, TTL_MS_MAX, TTL_MS_MIN
-from sharedstate.claims.requests import PRIORITY_MAX, REASON_CHARACTERS_MAX, check_token
+from sharedstate.claims.requests import PRIORITY_MAX, check_token
 from sharedstate.clock import iso_of_ms, ms_of_iso
 from sharedstate.errors import InvalidInput
 from sharedstate.ids import check_id, digest_of
@@ -28,6 +28,7 @@ from sharedstate.tasks.model import (
     Document,
 )
 from sharedstate.tasks.policy_import import Foreign
+from sharedstate.tasks.service import REASON_CHARACTERS_MAX
 from sharedstate.values import Value
 
 _STATUSES: Final[Mapping[str, str]] = {

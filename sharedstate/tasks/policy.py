@@ -47,7 +47,8 @@ class ClaimAsk(Value):
     `exclusive`: the asker is a running process (`process`) and does not share the claim with another running
     process of the same owner.
     `coordinator`: it may use its lower `priority`. `force_reason`: take over in any case, audited. `fence_floor`:
-    the new fence is above this too (a ledger elsewhere has given it out already).
+    the new fence is above this too (a ledger elsewhere has given it out already). `carried`: the attempt has begun
+    in another ledger, with the token behind `digest_new`; if it has ended here already, it does not begin again.
     """
 
     task: str
@@ -66,6 +67,7 @@ class ClaimAsk(Value):
     meta: Mapping[str, str] = {}
     degraded: bool = False
     fence_floor: int = 0
+    carried: bool = False
 
 
 _REOPENED: Final = "reopened"
@@ -85,6 +87,8 @@ def decide_claim(
         return _refuse(task, why.TASK_IGNORED, f"ignored by {task.ignored.by}: {task.ignored.reason}")
     if task.status == CLAIMED and task.lease is not None and alive is not None:
         return _decide_on_held(task, task.lease, ask, alive, now, rules)
+    if ask.carried and task.lease is not None and same_digest(ask.digest_new, task.lease.digest):
+        return _refuse(task, _ENDED[task.status], f"this attempt has ended as {task.status}")
     if task.status == COMPLETE and not ask.reopen:
         return _refuse(task, why.TASK_ALREADY_COMPLETE, "the task is complete; only an explicit reopen starts it again")
     if ask.reopen and task.status in ENDINGS:
@@ -260,9 +264,9 @@ def decide_release(
 
 
 def decide_withdraw(
-    state: TaskState | None, *, task: str, owner: str, digest: str, conflict: str, now: Instant
+    state: TaskState | None, *, owner: str, digest: str, reason: str, conflict: str, now: Instant
 ) -> Decision[bool]:
-    """Take back an attempt that never began (its scope met another's): not counted, but its fence is spent.
+    """Take back an attempt that never began (it met another's scope, say): not counted, but its fence is spent.
 
     The task is again what it was before; only who was taken over, or went on under a new token, has lost it.
     """
@@ -277,7 +281,7 @@ def decide_withdraw(
             attempts=state.attempts - 1,
             retries=begun.get("previous_retries", 0),
         )
-    return transition(back, "conflict", now, result=True, facts={"reason": why.SCOPE_CONFLICT, "detail": conflict})
+    return transition(back, "conflict", now, result=True, facts={"reason": reason, "detail": conflict})
 
 
 _ENDED: Final = {

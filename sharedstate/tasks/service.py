@@ -9,10 +9,11 @@ from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.host import Host
 from sharedstate.ids import check_id
-from sharedstate.store import DELETE, Beat, Decision, Snapshot, Store, Unreadable, Versioned
+from sharedstate.store import DELETE, KEEP, Beat, Decision, Snapshot, Store, Unreadable, Versioned
 from sharedstate.tasks import administration, policy
+from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.liveness import Liveness, Rules, liveness
-from sharedstate.tasks.model import ENDINGS, Document, TaskState, load
+from sharedstate.tasks.model import ENDINGS, Document, TaskState, dump, load
 from sharedstate.tasks.outcomes import (
     Changed,
     Claimed,
@@ -166,21 +167,35 @@ class Tasks:
             ),
         )
 
-    def withdraw(self, task: str, *, owner: str, digest: str, conflict: str) -> bool:
+    def withdraw(self, task: str, *, owner: str, digest: str, conflict: str, reason: str = why.SCOPE_CONFLICT) -> bool:
         """Take back a claim that must not begin; True when it was this owner's. `conflict` says what it met."""
         return self._transact(
             task,
             lambda state, snapshot: policy.decide_withdraw(
-                state, task=task, owner=owner, digest=digest, conflict=conflict, now=snapshot.now
+                state, owner=owner, digest=digest, reason=reason, conflict=conflict, now=snapshot.now
             ),
         )
 
-    def forget(self, task: str) -> None:
-        """Remove a task's record altogether.
+    def settle(self, task: str, *, known: TaskState) -> bool:
+        """Leave nothing of a task but its fence, if it is still as `known`: the rest has moved to another ledger."""
 
-        Only for a ledger whose content has moved to another one, fence included.
-        """
-        self.store.transact(TASKS, task, lambda snapshot: Decision(result=None, write=DELETE))
+        def decide(state: TaskState | None, snapshot: Snapshot) -> Decision[bool]:
+            if state != known:
+                return Decision(result=False)
+            now_ms = snapshot.now.at_ms
+            left = TaskState(task=task, fence=known.fence, created_ms=known.created_ms, updated_ms=now_ms)
+            return Decision(result=True, write=dump(left))
+
+        return self._transact(task, decide)
+
+    def forget(self, task: str, *, known: TaskState | None = None) -> bool:
+        """Remove a task's record altogether, fence included; with `known` only if it is still as known."""
+
+        def decide(state: TaskState | None, snapshot: Snapshot) -> Decision[bool]:
+            removed = snapshot.value is not None and known in (None, state)
+            return Decision(result=removed, write=DELETE if removed else KEEP)
+
+        return self._transact(task, decide)
 
     def sweep(self, task: str) -> Swept | None:
         """End the live attempt of this task as abandoned if it is stale or provably dead now."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sharedstate.errors import InvalidInput
 from sharedstate.ids import digest_of
-from sharedstate.store import Decision, Snapshot, T
 from sharedstate.tasks.outcomes import Changed, Kept, Lost, Swept
 from sharedstate.tasks.service import Tasks, TaskView
-from sharedstate.testing.memory import MemoryStore
+from tests.unit.paused import PausedStore
 from tests.unit.tasks.fleet import TASK, TTL_S, Fleet
 
 # Ignore
@@ -249,23 +247,9 @@ def test_what_was_claimed_again_is_no_longer_listed_as_archived() -> None:
     assert list(fleet.tasks.list(archived=True)) == []
 
 
-class Paused(MemoryStore):
-    """A store that lets others act just before a transaction on one collection: a process standing still there."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        super().__init__(fleet.host)
-        self.before: dict[str, Callable[[], None]] = {}
-
-    def transact(self, collection: str, key: str, decide: Callable[[Snapshot], Decision[T]], **options: Any) -> T:
-        act = self.before.pop(collection, None)
-        if act is not None:
-            act()
-        return super().transact(collection, key, decide, **options)
-
-
-def paused_fleet() -> tuple[Fleet, Paused]:
+def paused_fleet() -> tuple[Fleet, PausedStore]:
     fleet = Fleet()
-    store = Paused(fleet)
+    store = PausedStore(fleet.host)
     fleet.store = store
     fleet.tasks = fleet.view_from(fleet.host)
     return fleet, store
@@ -276,7 +260,7 @@ def test_a_task_claimed_while_it_is_being_archived_stays() -> None:
     fleet.claim("a")
     fleet.release("a", "failed")
     fleet.pass_s(61)
-    store.before["archive"] = lambda: (fleet.claim("b"), None)[1]
+    store.before["archive"] = lambda: fleet.claim("b")
     assert archive(fleet) is False
     assert fleet.state().owner == "b"
     assert fleet.state().fence == 2
