@@ -32,10 +32,10 @@ Work = Callable[[str, int, int], Any]
 
 def distinct(bench: Bench) -> Iterator[Row]:
     """Throughput of durable changes by eight processes, each on its own tasks; the three designs take turns."""
-    slot_ms = bench.choose(full=1500, quick=700)
+    slot_ms = bench.choose(full=1500, quick=500)
     designs: dict[str, Work] = {"ours": _own_tasks, "registry": _one_registry, "one lock": _one_lock}
     counts: dict[str, list[float]] = {name: [] for name in designs}
-    for number in range(bench.choose(full=5, quick=3)):
+    for number in range(bench.choose(full=5, quick=2)):
         for name, work in designs.items():
             folder = bench.folder(f"distinct-{name.replace(' ', '-')}-{number}")
             _prepare(folder)
@@ -58,7 +58,7 @@ def distinct(bench: Bench) -> Iterator[Row]:
 
 def hot(bench: Bench) -> Iterator[Row]:
     """Eight processes claim one task, each again after a pause of 1 to 5 ms; who gets it releases it at once."""
-    slot_ms = bench.choose(full=6000, quick=2500)
+    slot_ms = bench.choose(full=6000, quick=1500)
     for place, memory in (("disk", False), ("tmpfs", True)):
         folder = bench.folder(f"hot-{place}", memory=memory)
         found = _compete(folder, _one_task, slot_ms)

@@ -30,7 +30,7 @@ def imports(bench: Bench) -> Iterator[Row]:
         "json": lambda number: [sys.executable, "-c", "import json"],
         "typing": lambda number: [sys.executable, "-c", "import typing"],
     }
-    measured = _measure(cases, folder=bench.folder("import"), rounds=bench.choose(full=40, quick=12), env=environment())
+    measured = _measure(cases, folder=bench.folder("import"), rounds=bench.choose(full=40, quick=8), env=environment())
     yield Row(
         case="import sharedstate",
         figure=measured.ratio("import", to="bare"),
@@ -60,7 +60,7 @@ def verbs(bench: Bench) -> Iterator[Row]:
         measured = _measure(
             {"bare": lambda number: _BARE, "true": lambda number: ["true"], **_verbs(claims)},
             folder=folder,
-            rounds=bench.choose(full=40, quick=12),
+            rounds=bench.choose(full=40, quick=8),
             env=environment(SHARED_STATE_DIR=os.path.join(folder, "state"), SHARED_STATE_OWNER="bench/agent"),
         )
         for verb in HOT_VERBS:
