@@ -39,6 +39,13 @@ while True:
     os.killpg(job, signal.SIGCONT)
 print(f"[ended {os.waitstatus_to_exitcode(status)}]", flush=True)
 """
+# Says so when it is continued; a signal that ends it comes first.
+RESUMED = """
+import signal
+signal.signal(signal.SIGCONT, lambda number, frame: print("went on", flush=True))
+print("ready", flush=True)
+while True: signal.pause()
+"""
 READER = "print('ready', flush=True)\nwhile True: print('got', input(), flush=True)"
 
 
@@ -48,7 +55,7 @@ class Screen:
     def __init__(self, fd: int, resume: int) -> None:
         self._fd = fd
         self._resume = resume
-        self.text = ""
+        self.text = self.seen = ""
 
     def press(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
@@ -63,9 +70,12 @@ class Screen:
             assert time.monotonic() < deadline_s, f"no {pattern!r} in {self.text!r}"
             if select.select([self._fd], [], [], 0.1)[0]:
                 try:
-                    self.text += os.read(self._fd, 4096).decode(errors="replace")
+                    text = os.read(self._fd, 4096).decode(errors="replace")
                 except OSError:  # the last process on the terminal has gone
                     assert re.search(pattern, self.text), f"ended without {pattern!r}: {self.text!r}"
+                    continue
+                self.text += text
+                self.seen += text
         self.text = self.text[found.end() :]
 
 
@@ -122,8 +132,17 @@ def test_ctrl_z_stops_the_whole_job_and_it_goes_on_as_one(arena: Arena) -> None:
     assert arena.task() == ("failed", "exit 1")
 
 
+def test_a_program_notices_that_its_job_went_on(arena: Arena) -> None:
+    with terminal(arena, *command("run", "T", "--", sys.executable, "-c", RESUMED)) as screen:
+        screen.expect("ready")
+        screen.press("\x1a")
+        screen.expect(r"\[stopped\]")
+        screen.resume()
+        screen.expect("went on")
+
+
 def test_a_job_that_lost_its_task_while_stopped_does_not_go_on(arena: Arena) -> None:
-    words = command("run", "--ttl", "400ms", "T", "--", sys.executable, "-c", READER)
+    words = command("run", "--ttl", "400ms", "T", "--", sys.executable, "-c", RESUMED)
     with terminal(arena, *words) as screen, arena.open() as other:
         screen.expect("ready")
         screen.press("\x1a")
@@ -132,6 +151,7 @@ def test_a_job_that_lost_its_task_while_stopped_does_not_go_on(arena: Arena) -> 
         screen.resume()
         screen.expect("lost T: owner_mismatch")
         screen.expect(r"\[ended 4\]")
+        assert "went on" not in screen.seen
     assert arena.holder() == "here/other"
 
 
