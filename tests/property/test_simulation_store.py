@@ -54,6 +54,12 @@ def test_all_promises_hold_in_every_order_and_under_every_fault(mix: str, seed: 
     assert world.simulation.steps >= STEPS
 
 
+@pytest.mark.slow
+def test_a_store_whose_makers_die_and_lose_power_again_and_again_comes_into_being() -> None:
+    for seed in range(1_000):
+        World(seed, faults=Faults(crash=1.5e-2, power_cut=4e-3)).run(steps_max=400)
+
+
 def test_the_mix_of_everything_plays_every_kind_of_fault() -> None:
     played: Counter[str] = Counter()
     for seed in range(3):
