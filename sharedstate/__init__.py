@@ -13,9 +13,10 @@ Public names are loaded on first use, so that importing the package costs nothin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know the name; importing `typing` would double the cost of importing us
 if TYPE_CHECKING:
+    from typing import Any
+
     from sharedstate.claims.hold import Hold as Hold
     from sharedstate.claims.model import ClaimMany as ClaimMany
     from sharedstate.claims.model import NothingEligible as NothingEligible

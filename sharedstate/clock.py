@@ -8,6 +8,7 @@ allowed skew.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from sharedstate.values import Value
 
@@ -52,12 +53,14 @@ def age_between(*, since: Instant, now: Instant, skew_ms: int) -> Age:
     return Age(ms=max(0, passed_ms), future=passed_ms < -skew_ms)
 
 
+@lru_cache(maxsize=256)  # one transition names the same moment up to six times
 def iso_of_ms(at_ms: int) -> str:
     """Unix milliseconds as RFC 3339 UTC, for example `2026-03-01T12:00:30.250Z`."""
     moment = _EPOCH + timedelta(milliseconds=at_ms)
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+@lru_cache(maxsize=256)  # a record mostly names the same moment several times, and is read several times
 def ms_of_iso(text: str) -> int:
     """Unix milliseconds of an RFC 3339 moment; raises `ValueError` when it is not one or has no UTC offset."""
     moment = datetime.fromisoformat(text)

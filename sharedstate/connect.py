@@ -49,7 +49,7 @@ class SharedState:
         rules = Rules(retries_max=settings.max_retries, skew_ms=settings.clock_skew_ms)
         sightings = Sightings(local)
         self.tasks = Tasks(shared, host=host, rules=rules, sightings=sightings)
-        ledger = Ledger(local)
+        ledger = Ledger(local, stale_ms=settings.owner_stale_ttl_ms, skew_ms=settings.clock_skew_ms)
         ledgers = Ledgers(
             shared=self.tasks,
             fallback=Tasks(local, host=host, rules=rules, sightings=sightings),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Literal
 
 from sharedstate.values import Value
@@ -11,7 +10,6 @@ Severity = Literal["ok", "warn", "error"]
 OK: Final = "ok"
 WARN: Final = "warn"
 ERROR: Final = "error"
-_RANK: Final = {OK: 0, WARN: 1, ERROR: 2}
 
 
 class Finding(Value):
@@ -43,8 +41,3 @@ def warning(code: str, where: str, what: str, next_step: str) -> Finding:
 def trouble(code: str, where: str, what: str, next_step: str, *, corrupt: bool = False) -> Finding:
     """A finding that stops something from working."""
     return Finding(severity=ERROR, code=code, where=where, what=what, next_step=next_step, corrupt=corrupt)
-
-
-def worst(findings: Iterable[Finding]) -> Severity:
-    """The worst severity among the findings, `ok` when there are none."""
-    return max((finding.severity for finding in findings), key=lambda severity: _RANK[severity], default=OK)

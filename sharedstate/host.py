@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import NamedTuple
 
 from sharedstate.clock import Instant
 from sharedstate.ids import Process
@@ -25,20 +24,34 @@ _OPEN_ALWAYS = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONB
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
-class FileInfo(NamedTuple):
+class FileInfo:
     """What matters of a file's status: kind, size in bytes, link count, owner, permission bits, modification time.
 
-    A tuple, not a `Value`: five of them are made in each transaction.
+    Not a `Value`: five are made in each transaction. Not a `NamedTuple`: defining one takes 1 ms of start-up.
     """
 
-    is_file: bool
-    is_dir: bool
-    size: int
-    links: int
-    uid: int
-    mode: int
-    mtime_ns: int
-    inode: int = 0
+    __slots__ = ("inode", "is_dir", "is_file", "links", "mode", "mtime_ns", "size", "uid")
+
+    def __init__(
+        self,
+        *,
+        is_file: bool,
+        is_dir: bool,
+        size: int,
+        links: int,
+        uid: int,
+        mode: int,
+        mtime_ns: int,
+        inode: int = 0,
+    ) -> None:
+        self.is_file = is_file
+        self.is_dir = is_dir
+        self.size = size
+        self.links = links
+        self.uid = uid
+        self.mode = mode
+        self.mtime_ns = mtime_ns
+        self.inode = inode
 
 
 class Host:
@@ -206,14 +219,14 @@ class Host:
 def _info(status: os.stat_result) -> FileInfo:
     kind = status.st_mode & 0o170000
     return FileInfo(
-        kind == 0o100000,
-        kind == 0o040000,
-        status.st_size,
-        status.st_nlink,
-        status.st_uid,
-        status.st_mode & 0o7777,
-        status.st_mtime_ns,
-        status.st_ino,
+        is_file=kind == 0o100000,
+        is_dir=kind == 0o040000,
+        size=status.st_size,
+        links=status.st_nlink,
+        uid=status.st_uid,
+        mode=status.st_mode & 0o7777,
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _operator import _compare_digest
+from functools import lru_cache
 
 from sharedstate.errors import InvalidId
 from sharedstate.values import Value
@@ -52,6 +53,7 @@ def _shown(text: str) -> str:
     return ascii(text if len(text) <= 60 else text[:57] + "…")
 
 
+@lru_cache(maxsize=1024)  # one claim looks into four places under the same name
 def record_name(key: str) -> str:
     """File name stem of an id: readable prefix, dash, 128-bit BLAKE2b of its UTF-8 in hex.
 

@@ -117,12 +117,14 @@ class Store(Protocol):
         *,
         journal: str = "events",
         durability: Durability = "full",
+        derived: bool = False,
     ) -> T:
         """Run `decide` atomically with regard to every other writer of this record and carry its decision out.
 
         `decide` may run several times, must be pure, and must not call the store's writing side. Returns its
-        result once the decision is as durable as asked. Raises `StoreBusy`, `StoreUnavailable`, `Corrupt`,
-        `DurabilityUnknown`.
+        result once the decision is as durable as asked. A `derived` record can be made anew from others: an unreadable
+        one counts as absent (its bytes are kept) instead of blocking. Raises `StoreBusy`, `StoreUnavailable`,
+        `Corrupt`, `DurabilityUnknown`.
         """
         ...
 

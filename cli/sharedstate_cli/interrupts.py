@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
 
@@ -25,6 +25,7 @@ class Undivided:
 
     def __init__(self) -> None:
         self.noted = False
+        self._at_once = False
         self._before: object = None
 
     def __enter__(self) -> Self:
@@ -46,8 +47,21 @@ class Undivided:
         if self.noted:
             raise KeyboardInterrupt
 
+    def between(self, items: Iterator[T]) -> Iterator[T]:
+        """The items; while the next one is fetched nothing is under way, and a Ctrl-C is raised at once."""
+        while True:
+            self._at_once = True
+            try:
+                self.check()
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self._at_once = False
+            yield item
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.noted:
+        if self.noted or self._at_once:
             raise KeyboardInterrupt
         self.noted = True
 

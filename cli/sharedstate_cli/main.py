@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sharedstate.errors import EXIT_UNEXPECTED, EXIT_USAGE, SharedStateError
+from sharedstate.errors import EXIT_UNEXPECTED, SharedStateError
 from sharedstate_cli import hot
 from sharedstate_cli.hot import Parsed
 from sharedstate_cli.report import Report, complaint, error_document
@@ -19,52 +20,61 @@ EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None, *, console: Console | None = None) -> int:
-    """Run one command and return its exit code. Never raises; prints no traceback unless SHARED_STATE_DEBUG is set."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    if console is None:
+    """Run one command and return its exit code. Never raises; prints no traceback unless SHARED_STATE_DEBUG is set.
+
+    Called without arguments it is the command itself, and ends the process.
+    """
+    if argv is None and console is None:
+        gc.disable()  # most verbs live for milliseconds; collecting while they load costs one of them
         _guard_descriptors()
-        console = Console.real()
+        code = run(sys.argv[1:], Console.real())
+        _leave(code)
+        return code
+    return run(list(argv or ()), console or Console.real())
+
+
+def run(words: list[str], console: Console) -> int:
+    """One command line in one console."""
     _speak_any_text(console)
+    if words[:1] == ["--version"]:
+        words = ["version", *words[1:]]
     try:
-        code = _run(words, console)
-        _flush(console)
+        return _run(words, console)
     except KeyboardInterrupt:
-        _say(console, "interrupted")
+        _tell(Session(console), Report(notes=("interrupted",)))
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _discard_output(console)
-        return EXIT_UNEXPECTED
-    return code
 
 
 def _run(words: list[str], console: Console) -> int:
-    as_json = _wants_json(words)
+    asked = Session(console, json=_wants_json(words))
     try:
         answer = _parse(words)
     except SharedStateError as error:
-        return _fail(Session(console, json=as_json), error)
-    except (KeyboardInterrupt, BrokenPipeError):
-        raise
+        return _fail(asked, error)
+    except BrokenPipeError:
+        _discard_output(console)
+        return 0  # the reader of a help text has seen enough
     except Exception as error:  # noqa: BLE001 - the last line of defence: one clear message, never a traceback
-        return _unexpected(Session(console, json=as_json), error)
+        return _unexpected(asked, error)
     if isinstance(answer, int):
         return answer
     return _call(answer, Session(console, json=answer.json, root=answer.root))
 
 
 def _call(parsed: Parsed, session: Session) -> int:
-    code: int | None = None
+    code = EXIT_UNEXPECTED
+    if not parsed.command.hot or parsed.command.rest:
+        gc.enable()
     try:
-        report: Report = load(parsed.command.handler)(session, **parsed.arguments)
-        code = report.code
-        session.emit(report)
-        session.close()
+        with session:
+            report: Report = load(parsed.command.handler)(session, **parsed.arguments)
+            code = report.code
+            session.emit(report)
     except SharedStateError as error:
         return _fail(session, error)
     except BrokenPipeError:
-        # The reader went away (`claims list | head -1`): what was to be done is done, and nobody listens.
+        # The reader went away (`claims list | head -1`). Once the handler has returned, what was to be done is done.
         _discard_output(session.console)
-        return 0 if code is None else code
     except Exception as error:  # noqa: BLE001 - the last line of defence: one clear message, never a traceback
         return _unexpected(session, error)
     return code
@@ -82,16 +92,19 @@ def _parse(words: list[str]) -> Parsed | int:
         found = hot.parse(words)
         if found is not None:
             return found
+    gc.enable()
     from sharedstate_cli.full.app import parse
 
     return parse(words)
 
 
+# Faults
+
+
 def _fail(session: Session, error: SharedStateError) -> int:
     document = error_document(code=error.code, message=str(error), hint=error.hint, retryable=error.retryable)
-    session.emit(Report(document=document, problems=complaint(error)))
-    if os.environ.get(DEBUG):
-        _trace()
+    _tell(session, Report(document=document, problems=complaint(error)))
+    _trace()
     return error.exit_code
 
 
@@ -99,10 +112,21 @@ def _unexpected(session: Session, error: Exception) -> int:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = f"run with {DEBUG}=1 for the traceback"
     document = error_document(code="unexpected", message=text, hint=hint, retryable=False)
-    session.emit(Report(document=document, problems=(f"unexpected {text} ({hint})",)))
-    if os.environ.get(DEBUG):
-        _trace()
+    _tell(session, Report(document=document, problems=(f"unexpected {text} ({hint})",)))
+    _trace()
     return EXIT_UNEXPECTED
+
+
+def _tell(session: Session, report: Report) -> None:
+    """Print what went wrong as far as that is possible: stdout may be full or gone."""
+    try:
+        session.emit(report)
+    except OSError as error:
+        _discard_output(session.console)
+        try:
+            session.note(f"cannot print the answer: {error.strerror}")
+        except OSError:
+            pass
 
 
 def _wants_json(words: list[str]) -> bool:
@@ -111,9 +135,10 @@ def _wants_json(words: list[str]) -> bool:
 
 
 def _trace() -> None:
-    import traceback
+    if os.environ.get(DEBUG):
+        import traceback
 
-    traceback.print_exc()
+        traceback.print_exc()
 
 
 # Streams
@@ -136,20 +161,8 @@ def _speak_any_text(console: Console) -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _flush(console: Console) -> None:
-    if console.stdout is not None:
-        console.stdout.flush()
-
-
-def _say(console: Console, text: str) -> None:
-    try:
-        Session(console).note(text)
-    except OSError:
-        pass
-
-
 def _discard_output(console: Console) -> None:
-    """Point stdout at nothing, so that the interpreter's last flush finds no broken pipe."""
+    """Point stdout at nothing, so that the last flush finds no broken pipe and no full disk."""
     try:
         if console.stdout is not None:
             null = os.open(os.devnull, os.O_WRONLY)
@@ -159,7 +172,18 @@ def _discard_output(console: Console) -> None:
         pass
 
 
-__all__ = ["EXIT_USAGE", "main"]
+def _leave(code: int) -> None:
+    """End here: taking the interpreter apart would cost a tenth of a verb's time. Everything is flushed and closed."""
+    if os.environ.get(DEBUG):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            pass
+    os._exit(code)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 
 from sharedstate.errors import InvalidInput
 from sharedstate.values import Value
@@ -58,6 +59,14 @@ class Session:
         if self._state is not None:
             self._state.close()
             self._state = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     # Output
 
@@ -148,4 +157,9 @@ def lines_of(stream: TextIO, *, what: str) -> Iterator[str]:
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return stream is not None and stream.isatty() and is_capable()
+
+
+def is_capable() -> bool:
+    """Whether the terminal can do more than print text."""
+    return os.environ.get("TERM", "dumb") != "dumb"

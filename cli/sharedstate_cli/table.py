@@ -8,20 +8,19 @@ from __future__ import annotations
 from typing import Final
 
 from sharedstate_cli.grammar import Command, Param
+from sharedstate_cli.options import (
+    EVERYWHERE,
+    FORCE,
+    LEASE,
+    LIVE_OR_STDIN,
+    OWNER,
+    REOPEN,
+    TASK,
+    TASK_OR_STDIN,
+    TOKEN,
+)
 
-__all__ = [
-    "BY_NAME",
-    "COMMANDS",
-    "DIR",
-    "ENDINGS",
-    "EVERYWHERE",
-    "JSON",
-    "SCHEMAS",
-    "SHELLS",
-    "STATUSES",
-    "Command",
-    "Param",
-]
+__all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "SCHEMAS", "Command", "Param"]
 
 STATUSES: Final = ("new", "claimed", "complete", "failed", "abandoned", "all")
 ENDINGS: Final = ("complete", "failed", "abandoned")
@@ -44,84 +43,13 @@ SCHEMAS: Final = (
 )
 SHELLS: Final = ("bash", "zsh", "fish")
 
-JSON: Final = Param(
-    name="json", flags=("--json",), kind="flag", default=False, about="One JSON object on stdout, errors too."
-)
-DIR: Final = Param(
-    name="dir",
-    flags=("--dir",),
-    metavar="PATH",
-    ids="folder",
-    about="State root; default: SHARED_STATE_DIR, else beside the repository's common git directory.",
-)
-EVERYWHERE: Final = (JSON, DIR)
-
-_TASK: Final = Param(name="task", metavar="TASK", required=True, ids="all", about="Task id.")
-_TASK_OR_STDIN: Final = Param(
-    name="task",
-    metavar="TASK",
-    required=True,
-    ids="all",
-    about="Task id, or - for ids from standard input, one a line.",
-)
-_LIVE_OR_STDIN: Final = _TASK_OR_STDIN.replace(ids="live")
-_OWNER: Final = Param(
-    name="owner", flags=("--owner",), metavar="ID", about="Who acts; default: SHARED_STATE_OWNER, else see whoami."
-)
-_TOKEN: Final = Param(
-    name="token",
-    flags=("--token",),
-    metavar="T",
-    about="Secret of the attempt; default: this machine's owner-only ledger.",
-)
-_LEASE: Final = (
-    Param(
-        name="ttl",
-        flags=("--ttl",),
-        kind="duration",
-        about="Unrenewed for longer, the claim may be taken over (300s, 5m, 1h30m); default: the stale threshold.",
-    ),
-    Param(name="meta", flags=("--meta",), kind="pair", many=True, about="A note kept with the claim; repeatable."),
-    Param(
-        name="scope",
-        flags=("--scope",),
-        metavar="PATH",
-        many=True,
-        ids="file",
-        about="File or folder the work will touch; refused when another live claim's scope overlaps; repeatable.",
-    ),
-    Param(
-        name="priority",
-        flags=("--priority",),
-        kind="number",
-        about="Lower takes over from higher, if the owner is a configured coordinator.",
-    ),
-)
-_FORCE: Final = (
-    Param(
-        name="force",
-        flags=("--force",),
-        kind="flag",
-        default=False,
-        about="Take the task over from a living holder; audited, needs --reason.",
-    ),
-    Param(name="reason", flags=("--reason",), metavar="TEXT", about="Why --force is right; kept in the journal."),
-)
-_REOPEN: Final = Param(
-    name="reopen",
-    flags=("--reopen",),
-    kind="flag",
-    default=False,
-    about="Start an ended task again; its retries start over.",
-)
-
 COMMANDS: Final[tuple[Command, ...]] = (
     Command(
         name="claim",
         about="Claim a task: exclusively yours until released or stale.",
         handler="sharedstate_cli.verbs.claim:claim",
         hot=True,
-        params=(_TASK_OR_STDIN, _OWNER, *_LEASE[:1], _TOKEN, *_LEASE[1:], *_FORCE, _REOPEN),
+        params=(TASK_OR_STDIN, OWNER, *LEASE[:1], TOKEN, *LEASE[1:], *FORCE, REOPEN),
         details="Exit code 0: yours; 3: refused, held by another or complete; 6: ignored or retries exhausted.",
     ),
     Command(
@@ -129,7 +57,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         about="Show that the owner of a claim is alive.",
         handler="sharedstate_cli.verbs.renew:renew",
         hot=True,
-        params=(_LIVE_OR_STDIN, _OWNER, _TOKEN),
+        params=(LIVE_OR_STDIN, OWNER, TOKEN),
         details="Exit code 0: still yours; 4: lost, stop working; 5: no such claim; 75: unknown, go on within the ttl.",
     ),
     Command(
@@ -138,7 +66,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.release:release",
         hot=True,
         params=(
-            _LIVE_OR_STDIN,
+            LIVE_OR_STDIN,
             Param(
                 name="status",
                 flags=("--status",),
@@ -148,8 +76,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
                 about="How the attempt ended.",
             ),
             Param(name="error", flags=("--error",), metavar="TEXT", about="What went wrong, kept with the task."),
-            _OWNER,
-            _TOKEN,
+            OWNER,
+            TOKEN,
         ),
         details="Exit code 0: ended (a repeated release is fine); 4: not yours any more; 5: no such claim.",
     ),
@@ -159,8 +87,22 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.run:run",
         hot=True,
         rest=True,
-        params=(_TASK, _OWNER, *_LEASE, *_FORCE, _REOPEN),
-        details="Signals are forwarded; the exit code is the program's own, or that of the refusal.",
+        params=(
+            TASK,
+            OWNER,
+            *LEASE,
+            *FORCE,
+            REOPEN,
+            Param(
+                name="grace",
+                flags=("--grace",),
+                kind="duration",
+                about="From SIGTERM to SIGKILL, if lost; default: 10s.",
+            ),
+        ),
+        details="Signals are forwarded; the exit code is the program's own (above 128: a signal; 127, 126: no start), "
+        "3 or 6 when the claim is refused and nothing runs, 4 when it is lost. The program gets SHARED_STATE_TASK, "
+        "SHARED_STATE_FENCE and SHARED_STATE_OWNER. With --json its stdout goes to stderr.",
     ),
     Command(
         name="next",
@@ -175,8 +117,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
                 ids="file",
                 about="Candidates in order, one id a line; - is standard input; default: known tasks, oldest first.",
             ),
-            _OWNER,
-            *_LEASE,
+            OWNER,
+            *LEASE,
         ),
         details="Ignored, held, complete and exhausted tasks are passed over. Exit code 5: nothing eligible.",
     ),
@@ -185,14 +127,14 @@ COMMANDS: Final[tuple[Command, ...]] = (
         about="Show one task.",
         handler="sharedstate_cli.verbs.show:show",
         hot=True,
-        params=(_TASK,),
+        params=(TASK,),
     ),
     Command(
         name="log",
         about="Show the history of one task.",
         handler="sharedstate_cli.verbs.log:log",
         params=(
-            _TASK,
+            TASK,
             Param(name="limit", flags=("--limit",), kind="number", about="Only the latest N entries (at least 1)."),
         ),
     ),
@@ -245,7 +187,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         about="Say whether a task may be claimed now, and why.",
         handler="sharedstate_cli.verbs.retry_check:retry_check",
         hot=True,
-        params=(_TASK,),
+        params=(TASK,),
         details="Exit code 0: eligible; 3: held or complete; 6: ignored or retries exhausted.",
     ),
     Command(
@@ -253,7 +195,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         about="Ask the fleet to leave a task alone.",
         handler="sharedstate_cli.verbs.ignore:ignore",
         params=(
-            _TASK,
+            TASK,
             Param(name="reason", flags=("--reason",), metavar="TEXT", required=True, about="Why; 1 to 500 characters."),
         ),
     ),
@@ -261,7 +203,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         name="unignore",
         about="Let the fleet take a task again.",
         handler="sharedstate_cli.verbs.ignore:unignore",
-        params=(_TASK,),
+        params=(TASK,),
     ),
     Command(
         name="watch",
@@ -275,11 +217,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
                 kind="number",
                 about="Begin behind this sequence number, 0 for the first event; default: only what is new.",
             ),
+            Param(name="count", flags=("--count",), kind="number", about="Stop after N events (at least 1)."),
             Param(
                 name="timeout", flags=("--timeout",), kind="duration", about="Stop after this long; default: Ctrl-C."
             ),
         ),
-        details="With --json one object a line.",
+        details="With --json one object a line. Exit code 75: --count was not reached within --timeout.",
     ),
     Command(
         name="timeline",
@@ -290,9 +233,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
                 name="svg",
                 flags=("--svg",),
                 metavar="FILE",
-                required=True,
                 ids="file",
-                about="Where the picture goes; - is stdout.",
+                about="Draw a picture into this file; - is stdout; default: a chart in plain text.",
             ),
             Param(
                 name="journal",

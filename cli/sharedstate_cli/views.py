@@ -75,10 +75,14 @@ def unreadable_documents(unreadable: list[Unreadable]) -> list[dict[str, str]]:
 
 def unreadable_notes(unreadable: list[Unreadable]) -> tuple[str, ...]:
     """The same for people, at most ten."""
-    notes = [f"unreadable: {bad.name}: {bad.reason}" for bad in unreadable[:10]]
+    notes = [f"unreadable: {_told(bad)}" for bad in unreadable[:10]]
     if len(unreadable) > len(notes):
         notes.append(f"{len(unreadable) - len(notes)} more are unreadable; `claims doctor` names them")
     return tuple(notes)
+
+
+def _told(bad: Unreadable) -> str:
+    return bad.reason if bad.name in bad.reason else f"{bad.name}: {bad.reason}"
 
 
 def list_grid(views: list[TaskView]) -> Grid:

@@ -174,7 +174,7 @@ class _Importer:
         token = translation.token
         if token is None or answer.outcome == REFUSED or not answer.digest or answer.digest != digest_of(token):
             return ""
-        if answer.owner != self._claims.owner:
+        if answer.owner is None or answer.owner != self._claims.owner:
             return f"held by {answer.owner}: of the token only a fingerprint is kept"
         from sharedstate.claims.translation import usable_token
 

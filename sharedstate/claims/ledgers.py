@@ -7,21 +7,26 @@ the local claim ends.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sharedstate import logs
 from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.model import LocalClaim
-from sharedstate.clock import age_between
-from sharedstate.errors import StoreBusy, StoreUnavailable
+from sharedstate.claims.scopes import Overlap, first_overlap, scopes_of
+from sharedstate.clock import Instant, age_between
+from sharedstate.errors import Corrupt, InvalidInput, StoreBusy, StoreError, StoreUnavailable
 from sharedstate.events import event
+from sharedstate.ids import digest_of
 from sharedstate.settings import Settings
 from sharedstate.store import Store
 from sharedstate.tasks import outcomes as why
-from sharedstate.tasks.model import TaskState, load
+from sharedstate.tasks.model import ABANDONED, NEW, TaskState, load
 from sharedstate.tasks.outcomes import Claimed, Holder, Kept, Lost, Refused, Released, Unverifiable
 from sharedstate.tasks.policy import ClaimAsk
-from sharedstate.tasks.service import TASKS, Tasks
+from sharedstate.tasks.service import TASKS, Tasks, TaskView
 
-JOURNAL = "events"
+JOURNAL: Final = "events"
+_CARRY_TRIES_MAX: Final = 3
 
 
 class Ledgers:
@@ -46,7 +51,7 @@ class Ledgers:
         if not self._settings.enabled:
             return self._claim_degraded(ask, ttl_given=ttl_given)
         try:
-            self.reconcile(ask.task)
+            self.reconcile(ask.task, asker=ask.owner)
             return self.shared.claim(ask)
         except StoreBusy:
             raise
@@ -56,10 +61,33 @@ class Ledgers:
             logs.warn("shared store away, claiming %r by the local ledger alone: %s", ask.task, error)
             return self._claim_degraded(ask, ttl_given=ttl_given)
 
+    def write_down(self, answer: Claimed, *, token: str) -> Refused | None:
+        """Enter an accepted claim in this machine's ledger.
+
+        Returns a refusal, and takes the claim back, when the other ledger has meanwhile accepted another owner here.
+        """
+        claim = local_claim(answer, token=token, store=self._local_store)
+        try:
+            met = self.ledger.put(claim)
+            if met is not None and met.degraded and not self._is_pending(met):
+                met = self.ledger.put(claim, over=met)  # only a leftover: its attempt is over
+        except (StoreError, Corrupt) as error:
+            if claim.degraded:
+                raise
+            logs.warn("claim of %r stands, but not in this machine's ledger: %s", claim.task, error)
+            return None
+        if met is None or answer.outcome == "already_owned":
+            return None
+        refused = self._refused_by(met)
+        self.home_of(answer).withdraw(
+            claim.task, owner=claim.owner, digest=digest_of(token), reason=refused.reason, conflict=refused.detail
+        )
+        return refused
+
     def renew(self, task: str, *, owner: str, digest: str | None) -> Kept | Lost | Unverifiable:
         """Renew where the claim lives. A store that cannot be asked makes the claim unverifiable, never lost."""
         try:
-            home = self._home(task)
+            home = self._home(task, owner)
             kept = home.renew(task, owner=owner, digest=digest)
         except StoreUnavailable as error:
             return self._renew_without_shared(task, owner=owner, digest=digest, error=error)
@@ -72,50 +100,80 @@ class Ledgers:
         home = self.shared
         if self._pending(task) is not None:
             try:
-                home = self._home(task)
+                home = self._home(task, owner)
             except StoreUnavailable as away:
                 logs.warn("shared store away, releasing %r in the local ledger: %s", task, away)
                 home = self.fallback
         return home.release(task, owner=owner, digest=digest, status=status, error=error)
 
-    def reconcile(self, task: str) -> Claimed | Refused | None:
+    def reconcile(self, task: str, *, asker: str | None = None) -> Claimed | Refused | None:
         """Carry a degraded claim of this task over to the shared store; None when there is none.
 
-        Raises `StoreUnavailable` while the shared store is away. A refusal is final: it is journaled as a conflict
-        and the local claim ends.
+        One that went stale arrives as abandoned, so that a dead owner gets no fresh lease, unless it is the `asker`.
+        Raises `StoreUnavailable` while the shared store is away. A refusal is final: it is journaled as a conflict and
+        the local claim ends.
         """
-        pending = self._pending(task)
-        if pending is None or pending.lease is None:
-            return None
-        lease = pending.lease
-        ask = ClaimAsk(
-            task=task,
-            owner=lease.owner,
-            digest_new=lease.digest,
-            digest_known=lease.digest,
-            ttl_ms=lease.ttl_ms,
-            host=lease.host,
-            process=lease.process,
-            priority=lease.priority,
-            scope=lease.scope,
-            meta=lease.meta,
-            fence_floor=pending.fence,
-        )
-        answer = self.shared.claim(ask)
-        if isinstance(answer, Claimed):
-            self._accept(task, pending, answer)
-        elif not self._known_there(task, lease.digest):
-            self._give_up(task, pending, answer)
-        self.fallback.forget(task)
-        return answer
+        answer: Claimed | Refused | None = None
+        for _ in range(_CARRY_TRIES_MAX):
+            pending = self._pending(task)
+            if pending is None:
+                return answer
+            answer = self._carry(pending if pending.owner == asker else self._ended_if_stale(pending))
+            if self.fallback.settle(task, known=pending):
+                return answer
+        return answer  # it changes faster than it can be carried; whoever changes it carries it on
 
     def pending(self) -> list[str]:
         """Tasks with a degraded claim that the shared store has not heard of yet."""
-        return [view.state.task for view in self.fallback.list() if hasattr(view, "state")]
+        views = [view for view in self.fallback.list() if isinstance(view, TaskView)]
+        return [view.state.task for view in views if view.state.lease is not None]
+
+    def tidy(self, *, older_than_ms: int) -> None:
+        """Forget the fences of degraded claims that were carried over longer ago than that."""
+        for view in self.fallback.list(status=NEW):
+            if not isinstance(view, TaskView) or view.state.lease is not None or view.state.ignored is not None:
+                continue
+            if view.now_ms - view.state.updated_ms > older_than_ms:
+                self.fallback.forget(view.state.task, known=view.state)
+
+    # Scopes
+
+    def scope_conflict(self, ask: ClaimAsk) -> Overlap | None:
+        """The live claim that the scope of `ask` would meet now, as far as can be seen."""
+        if self._settings.enabled:
+            try:
+                return scopes_of(self.shared).conflict(ask.scope, task=ask.task)
+            except StoreUnavailable:
+                pass  # the claim itself decides what a store that is away means
+        now = self._local_store.now()
+        held = {
+            mine.task: {"owner": mine.owner, "paths": list(mine.scope)}
+            for mine in self.ledger.all()
+            if mine.scope and not mine.degraded and self._is_held(mine, now)
+        }
+        return scopes_of(self.fallback).conflict(ask.scope, task=ask.task) or first_overlap(
+            ask.scope, held, task=ask.task
+        )
+
+    def enter_scope(self, answer: Claimed, *, digest: str) -> Overlap | None:
+        """Enter the scope of an accepted claim; or take the claim back and say which other one it meets."""
+        home = self.home_of(answer)
+        try:
+            met = scopes_of(home).enter(answer.scope, task=answer.task, fence=answer.fence, owner=answer.owner)
+        except InvalidInput as error:  # the table of scopes is full
+            home.withdraw(answer.task, owner=answer.owner, digest=digest, conflict=str(error))
+            raise
+        if met is not None:
+            home.withdraw(answer.task, owner=answer.owner, digest=digest, conflict=met.text())
+        return met
+
+    def home_of(self, answer: Claimed) -> Tasks:
+        """The ledger that accepted this claim."""
+        return self.fallback if answer.degraded else self.shared
 
     # Inside
 
-    def _home(self, task: str) -> Tasks:
+    def _home(self, task: str, owner: str) -> Tasks:
         """Where the claim lives: in the shared ledger, also when it can be carried over there now.
 
         Raises `StoreUnavailable` when it cannot.
@@ -123,23 +181,34 @@ class Ledgers:
         if self._pending(task) is None:  # nearly always, so one look has to do
             return self.shared
         if self._settings.enabled:
-            self.reconcile(task)
+            self.reconcile(task, asker=owner)
         return self.shared if self._pending(task) is None else self.fallback
 
     def _pending(self, task: str) -> TaskState | None:
+        """The degraded attempt of this task, live or ended, that the shared ledger has not heard of."""
         found = self.fallback.store.get(TASKS, task)
-        return None if found is None else load(task, found.value)
+        if found is None:
+            return None
+        state = load(task, found.value)
+        return None if state.lease is None else state
+
+    def _ended_if_stale(self, pending: TaskState) -> TaskState:
+        view = self.fallback.get(pending.task)
+        if view is None or view.alive is None or not view.stale or view.state != pending:
+            return pending
+        error = f"{view.alive.takeover} while the shared store was away"
+        return pending.replace(status=ABANDONED, last_error=error)
+
+    def _is_pending(self, claim: LocalClaim) -> bool:
+        pending = self._pending(claim.task)
+        return pending is not None and pending.owner == claim.owner
 
     def _claim_degraded(self, ask: ClaimAsk, *, ttl_given: bool) -> Claimed | Refused:
         local = self.ledger.get(ask.task)
         now = self._local_store.now()
-        if local is not None and local.owner != ask.owner and not local.degraded:
-            age = age_between(since=local.seen, now=now, skew_ms=self._settings.clock_skew_ms)
-            ttl_ms = self._settings.owner_stale_ttl_ms
-            if age.ms <= ttl_ms and ask.force_reason is None:
-                holder = Holder(owner=local.owner, fence=local.fence, age_ms=age.ms, ttl_ms=ttl_ms)
-                text = f"held by {local.owner} in this machine's ledger"
-                return Refused(task=ask.task, reason=why.TASK_ALREADY_CLAIMED, detail=text, holder=holder)
+        elsewhere = local is not None and local.owner != ask.owner and not local.degraded
+        if local is not None and elsewhere and ask.force_reason is None and self._is_held(local, now):
+            return self._refused_by(local)
         # Seconds of wall time are above every fence that was counted up by ones, so fences grow even when the shared
         # ledger cannot be read at all.
         floor = max(now.at_ms // 1000, 0 if local is None else local.fence)
@@ -153,6 +222,56 @@ class Ledgers:
             return answer.replace(reason=why.TASK_ALREADY_CLAIMED)
         return answer
 
+    def _is_held(self, local: LocalClaim, now: Instant) -> bool:
+        """Whether a claim in the shared ledger, known from this machine's, is still alive, as far as can be told.
+
+        On one disk the shared ledger itself can be looked at, even while it is switched off; elsewhere the last
+        heartbeat of which this machine knows has to do.
+        """
+        if not self._separate:
+            try:
+                view = self.shared.get(local.task)
+                return view is not None and view.state.live == local.fence and not view.stale
+            except (StoreError, Corrupt):
+                pass
+        return self.ledger.is_fresh(local, now)
+
+    def _refused_by(self, local: LocalClaim) -> Refused:
+        age = age_between(since=local.seen, now=self._local_store.now(), skew_ms=self._settings.clock_skew_ms)
+        holder = Holder(owner=local.owner, fence=local.fence, age_ms=age.ms, ttl_ms=local.ttl_ms)
+        text = f"held by {local.owner} in this machine's ledger"
+        return Refused(task=local.task, reason=why.TASK_ALREADY_CLAIMED, detail=text, holder=holder)
+
+    def _carry(self, pending: TaskState) -> Claimed | Refused:
+        lease = pending.lease
+        assert lease is not None
+        ask = ClaimAsk(
+            task=pending.task,
+            owner=lease.owner,
+            digest_new=lease.digest,
+            digest_known=lease.digest,
+            ttl_ms=lease.ttl_ms,
+            host=lease.host,
+            process=lease.process,
+            priority=lease.priority,
+            scope=lease.scope,
+            meta=lease.meta,
+            fence_floor=pending.fence,
+            carried=True,
+        )
+        answer = self.shared.claim(ask)
+        if isinstance(answer, Refused):
+            if not self._known_there(pending.task, lease.digest):
+                self._give_up(pending, answer)
+            return answer
+        met = self.enter_scope(answer, digest=lease.digest) if answer.scope and pending.live is not None else None
+        if met is not None:
+            refused = scope_refused(pending.task, met)
+            self._give_up(pending, refused)
+            return refused
+        self._accept(pending, answer)
+        return answer
+
     def _renew_without_shared(
         self, task: str, *, owner: str, digest: str | None, error: StoreUnavailable
     ) -> Kept | Lost | Unverifiable:
@@ -163,38 +282,39 @@ class Ledgers:
             return Unverifiable(task=task, detail=str(local_error))
         return Unverifiable(task=task, detail=str(error))
 
-    def _accept(self, task: str, pending: TaskState, answer: Claimed) -> None:
-        assert pending.lease is not None
+    def _accept(self, pending: TaskState, answer: Claimed) -> None:
+        lease, task = pending.lease, pending.task
+        assert lease is not None
         if pending.live is None:
             self.shared.release(
-                task,
-                owner=pending.lease.owner,
-                digest=pending.lease.digest,
-                status=pending.status,
-                error=pending.last_error,
+                task, owner=lease.owner, digest=lease.digest, status=pending.status, error=pending.last_error
             )
         local = self.ledger.get(task)
         if local is not None and local.owner == answer.owner:
-            self.ledger.put(local.replace(fence=answer.fence, degraded=False))
+            self._put_back(local.replace(fence=answer.fence, degraded=False))
         reconciled = event(
             "reconciled", task=task, owner=answer.owner, fence=answer.fence, previous_fence=pending.fence
         )
         self.shared.store.append(JOURNAL, reconciled)
         logs.info("degraded claim of %r accepted by the shared store, fence %d", task, answer.fence)
 
-    def _give_up(self, task: str, pending: TaskState, answer: Refused) -> None:
-        assert pending.lease is not None
+    def _give_up(self, pending: TaskState, answer: Refused) -> None:
+        lease, task = pending.lease, pending.task
+        assert lease is not None
         lost = event(
             "conflict",
             task=task,
-            owner=pending.lease.owner,
+            owner=lease.owner,
             fence=pending.fence,
             status=pending.status,
             reason=answer.reason,
             detail=answer.detail,
         )
         self.shared.store.append(JOURNAL, lost)
-        self.ledger.remove(task, owner=pending.lease.owner, fence=pending.fence)
+        try:
+            self.ledger.remove(task, owner=lease.owner, fence=pending.fence)
+        except (StoreError, Corrupt) as error:
+            logs.warn("local claim of %r could not be removed; the next sweep does it: %s", task, error)
         logs.warn("degraded claim of %r refused by the shared store: %s", task, answer.detail)
 
     def _known_there(self, task: str, digest: str) -> bool:
@@ -205,7 +325,14 @@ class Ledgers:
     def _touch(self, task: str, owner: str) -> None:
         local = self.ledger.get(task)
         if local is not None and local.owner == owner:
-            self.ledger.put(local.replace(seen=self._local_store.now()))
+            self._put_back(local.replace(seen=self._local_store.now()))
+
+    def _put_back(self, local: LocalClaim) -> None:
+        """Write an entry that stands there already, changed. It is derived: a failure is a warning."""
+        try:
+            self.ledger.put(local)
+        except (StoreError, Corrupt) as error:
+            logs.warn("this machine's ledger is behind on %r: %s", local.task, error)
 
 
 def local_claim(answer: Claimed, *, token: str, store: Store) -> LocalClaim:
@@ -218,4 +345,10 @@ def local_claim(answer: Claimed, *, token: str, store: Store) -> LocalClaim:
         ttl_ms=answer.ttl_ms,
         degraded=answer.degraded,
         seen=store.now(),
+        scope=answer.scope,
     )
+
+
+def scope_refused(task: str, met: Overlap) -> Refused:
+    """The refusal of a claim whose scope meets another's."""
+    return Refused(task=task, reason=why.SCOPE_CONFLICT, detail=met.text(), conflict=met.task)

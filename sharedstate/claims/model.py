@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt
-from sharedstate.store import Document
-from sharedstate.tasks.outcomes import Claimed, Refused
+from sharedstate.store import Document, Unreadable
+from sharedstate.tasks.outcomes import Claimed, Refused, Swept
 from sharedstate.values import Value
 
 TTL_MS_MIN: Final = 10
@@ -31,6 +31,7 @@ class LocalClaim(Value, hidden=("token",)):
     ttl_ms: int
     seen: Instant
     degraded: bool = False
+    scope: tuple[str, ...] = ()
 
 
 class Recipe(Value, hidden=("arguments",)):
@@ -53,11 +54,11 @@ class NothingEligible(Value):
 class SweepReport(Value):
     """What one sweep did. `dry_run`: what it would have done. Unreadable records are named, never touched."""
 
-    swept: tuple[object, ...]
+    swept: tuple[Swept, ...]
     archived: tuple[str, ...]
     reconciled: tuple[str, ...]
     conflicts: tuple[str, ...]
-    unreadable: tuple[object, ...]
+    unreadable: tuple[Unreadable, ...]
     examined: int
     dry_run: bool = False
 
@@ -71,7 +72,7 @@ class ClaimMany(Value):
 
 def dump_local(claim: LocalClaim) -> Document:
     """The document of a local claim, token included: it stays in the machine-local ledger."""
-    return {
+    document: Document = {
         "owner": claim.owner,
         "token": claim.token,
         "fence": claim.fence,
@@ -79,6 +80,9 @@ def dump_local(claim: LocalClaim) -> Document:
         "degraded": claim.degraded,
         "seen": claim.seen.fields(),
     }
+    if claim.scope:
+        document["scope"] = list(claim.scope)
+    return document
 
 
 def load_local(task: str, document: Document) -> LocalClaim:
@@ -86,17 +90,22 @@ def load_local(task: str, document: Document) -> LocalClaim:
     owner, token, fence = document.get("owner"), document.get("token"), document.get("fence")
     if not isinstance(owner, str) or not isinstance(token, str) or not isinstance(fence, int):
         raise Corrupt(f"local claim of task {task!r}: owner, token or fence is missing")
-    ttl_ms, seen = document.get("ttl_ms"), document.get("seen")
-    try:
-        moment = Instant(**seen) if isinstance(seen, dict) else Instant(at_ms=0, boot_ms=0, boot_id="")
-    except TypeError as error:
-        raise Corrupt(f"local claim of task {task!r}: {error}") from None
+    ttl_ms, scope = document.get("ttl_ms"), document.get("scope", [])
     return LocalClaim(
         task=task,
         owner=owner,
         token=token,
         fence=fence,
         ttl_ms=ttl_ms if isinstance(ttl_ms, int) else TTL_MS_MIN,
-        seen=moment,
+        seen=_moment(document.get("seen")),
         degraded=document.get("degraded") is True,
+        scope=tuple(path for path in scope if isinstance(path, str)) if isinstance(scope, list) else (),
     )
+
+
+def _moment(seen: object) -> Instant:
+    """The moment in a document; one that cannot be read is as old as can be."""
+    names = {"at_ms": int, "boot_ms": int, "boot_id": str}
+    if isinstance(seen, dict) and {name: type(value) for name, value in seen.items()} == names:
+        return Instant(**seen)
+    return Instant(at_ms=0, boot_ms=0, boot_id="")

@@ -141,10 +141,8 @@ def serve(pacemaker: Pacemaker, wire: Wire, *, parent: Process, host: Host) -> N
             poller.register(os.pidfd_open(parent.pid), select.POLLIN)
         except OSError:
             pass  # gone already, or an old kernel: every round looks whether the parent lives
-    while True:
+    while not host.is_dead(parent):
         ready = {fd for fd, _ in poller.poll(pacemaker.wait_ms())}
-        if host.is_dead(parent):
-            return
         if sys.stdin.fileno() in ready:
             lines = wire.read()
             if lines is None:

@@ -16,17 +16,18 @@ from sharedstate.errors import EXIT_EXHAUSTED, EXIT_REFUSED, InvalidInput
 from sharedstate.ids import check_id
 from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.model import ABANDONED, COMPLETE, FAILED
-from sharedstate.tasks.service import TaskView
+from sharedstate.tasks.service import TaskView, check_reason
 
-REASON_CHARACTERS_MAX = 500
 PRIORITY_MAX = 1_000_000
 
 
 def owner_of(owner: str | None, *, default: str, host: str) -> str:
     """The canonical owner: `workstation/agent`; an owner without a slash gets this workstation in front."""
-    if owner is None:
-        return default
-    return check_id(owner if "/" in owner else f"{host}/{owner}", what="owner")
+    return default if owner is None else _on_host(check_id(owner, what="owner"), host)
+
+
+def _on_host(owner: str, host: str) -> str:
+    return owner if "/" in owner else check_id(f"{host}/{owner}", what="owner")
 
 
 def check_ttl(ttl_ms: Any, *, default: int) -> int:
@@ -55,17 +56,15 @@ def check_priority(priority: Any) -> int:
 
 def check_force_reason(reason: str | None) -> str | None:
     """The audited reason of a forced takeover: 1 to 500 characters that are not blank."""
-    if reason is None:
-        return None
-    if not 1 <= len(reason.strip()) <= REASON_CHARACTERS_MAX:
-        raise InvalidInput(f"force needs a reason of 1 to {REASON_CHARACTERS_MAX} characters")
-    return reason.strip()
+    return None if reason is None else check_reason(reason)
 
 
 def check_meta(meta: Mapping[str, Any] | None) -> dict[str, str]:
     """Up to 50 texts of up to 1,000 characters under names of up to 200."""
     if meta is None:
         return {}
+    if not isinstance(meta, Mapping):
+        raise InvalidInput(f"meta is a mapping of texts, not {type(meta).__name__}")
     if len(meta) > META_ENTRIES_MAX:
         raise InvalidInput(f"meta has at most {META_ENTRIES_MAX} entries, not {len(meta)}")
     for name, text in meta.items():
@@ -79,9 +78,16 @@ def check_meta(meta: Mapping[str, Any] | None) -> dict[str, str]:
     return dict(meta)
 
 
-def is_coordinator(owner: str, patterns: Sequence[str]) -> bool:
-    """Whether a configured pattern names this owner; a trailing `*` matches any ending."""
-    return any(owner == p or (p.endswith("*") and owner.startswith(p[:-1])) for p in patterns)
+def is_coordinator(owner: str, patterns: Sequence[str], *, host: str) -> bool:
+    """Whether a configured pattern names this owner; a trailing `*` matches any ending, `*` alone everybody.
+
+    As with owners, a pattern without a slash means one on this workstation.
+    """
+    for pattern in patterns:
+        whole = pattern if pattern == "*" or "/" in pattern else f"{host}/{pattern}"
+        if owner == whole or (whole.endswith("*") and owner.startswith(whole[:-1])):
+            return True
+    return False
 
 
 def ineligible(view: TaskView, *, owner: str, retries_max: int, options: Mapping[str, Any]) -> str | None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sharedstate.errors import InvalidInput
-from sharedstate.store import Decision, Document, Snapshot, Store
+from sharedstate.errors import Corrupt, InvalidInput
+from sharedstate.store import KEEP, Decision, Document, Snapshot, Store
+from sharedstate.tasks.service import Tasks
 from sharedstate.values import Value
 
 _COLLECTION: Final = "scopes"
 _KEY: Final = "live"
 PATHS_MAX: Final = 100
 PATH_CHARACTERS_MAX: Final = 500
+SCOPE_BYTES_MAX: Final = 16_384
 
 
 class Overlap(Value):
@@ -35,9 +37,14 @@ class Overlap(Value):
 
 def check_scope(paths: Sequence[str]) -> tuple[str, ...]:
     """The paths in canonical form (relative, `/`, no dots, sorted, unique), or `InvalidInput`. `.` means everything."""
+    if isinstance(paths, str) or not all(isinstance(path, str) for path in paths):
+        raise InvalidInput("a scope is a list of paths")
     if len(paths) > PATHS_MAX:
         raise InvalidInput(f"a scope names at most {PATHS_MAX} paths, not {len(paths)}")
-    return tuple(sorted({_canonical(path) for path in paths}))
+    scope = tuple(sorted({_canonical(path) for path in paths}))
+    if sum(len(path.encode()) for path in scope) > SCOPE_BYTES_MAX:
+        raise InvalidInput(f"the paths of a scope have at most {SCOPE_BYTES_MAX} bytes together")
+    return scope
 
 
 def _canonical(path: str) -> str:
@@ -86,9 +93,15 @@ class Scopes:
         return first_overlap(paths, self._live(entries, paths, task=task), task=task)
 
     def enter(self, paths: Sequence[str], *, task: str, fence: int, owner: str) -> Overlap | None:
-        """Enter a claim's scope, or return the live claim it meets and enter nothing. Entries of ended claims leave."""
+        """Enter a claim's scope, or return the live claim it meets and enter nothing. Entries of ended claims leave.
+
+        Entering again what stands there already reads only.
+        """
         found = self._store.get(_COLLECTION, _KEY)
         known = {} if found is None else _entries(found.value)
+        own = {"fence": fence, "owner": owner, "paths": list(paths)}
+        if known.get(task) == own:
+            return None
         ended = {(other, known[other]["fence"]) for other in known if not self._is_live(other, known[other]["fence"])}
 
         def decide(snapshot: Snapshot) -> Decision[Overlap | None]:
@@ -97,8 +110,8 @@ class Scopes:
             met = first_overlap(paths, kept, task=task)
             if met is not None:
                 return Decision(result=met)
-            kept[task] = {"fence": fence, "owner": owner, "paths": list(paths)}
-            return Decision(result=None, write={"entries": kept})
+            kept[task] = own
+            return Decision(result=None, write=KEEP if kept == entries else {"entries": kept})
 
         return self._store.transact(_COLLECTION, _KEY, decide)
 
@@ -111,6 +124,33 @@ class Scopes:
         return {other: entry for other, entry in met.items() if self._is_live(other, entry["fence"])}
 
 
+def scopes_of(tasks: Tasks) -> Scopes:
+    """The scopes that live beside these task states, in the same store."""
+    return Scopes(tasks.store, is_live=lambda task, fence: _is_live(tasks, task, fence))
+
+
+def _is_live(tasks: Tasks, task: str, fence: int) -> bool:
+    """Whether this very claim stands; a stale one is swept first, so that no late renew can revive it."""
+    try:
+        view = tasks.get(task)
+        if view is not None and view.stale and view.state.live == fence:
+            tasks.sweep(task)
+            view = tasks.get(task)
+    except Corrupt:
+        return True  # a blocked task keeps its scope until it is repaired
+    return view is not None and view.state.live == fence
+
+
 def _entries(document: Document) -> Document:
     entries = document.get("entries", {})
-    return dict(entries) if isinstance(entries, dict) else {}
+    if not isinstance(entries, dict) or not all(_is_entry(entry) for entry in entries.values()):
+        raise Corrupt(f"{_COLLECTION}/{_KEY}: not a table of scopes")
+    return dict(entries)
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    paths = entry.get("paths")
+    listed = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+    return listed and isinstance(entry.get("fence"), int) and isinstance(entry.get("owner"), str)

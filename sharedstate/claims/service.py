@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sharedstate import logs
 from sharedstate.claims import requests
 from sharedstate.claims.ledger import Ledger
-from sharedstate.claims.ledgers import Ledgers, local_claim
+from sharedstate.claims.ledgers import Ledgers, scope_refused
 from sharedstate.claims.model import ClaimMany, LocalClaim, NothingEligible, Recipe, SweepReport
-from sharedstate.claims.scopes import Overlap, Scopes, check_scope
-from sharedstate.errors import Corrupt, StoreError, StoreUnavailable
+from sharedstate.claims.scopes import check_scope
+from sharedstate.errors import Corrupt, InvalidId, StoreError, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.ids import check_id, digest_of
 from sharedstate.settings import Settings
@@ -21,7 +22,7 @@ from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.model import COMPLETE, PRIORITY_DEFAULT
 from sharedstate.tasks.outcomes import Claimed, Kept, Lost, Refused, Released, Unverifiable
 from sharedstate.tasks.policy import ClaimAsk
-from sharedstate.tasks.service import Tasks
+from sharedstate.tasks.service import Tasks, TaskView
 
 if TYPE_CHECKING:
     from sharedstate.claims.hold import Hold
@@ -98,18 +99,20 @@ class Claims:
             reopen=reopen,
             bind=bind,
         )
-        met = self._scope_conflict(ask) if ask.scope else None
-        if met is not None:
-            return _scope_refused(ask.task, met)
+        met = self.ledgers.scope_conflict(ask) if ask.scope else None
+        if met is not None:  # a look before the claim, so that an ordinary refusal writes nothing
+            return scope_refused(ask.task, met)
         answer = self.ledgers.claim(ask, ttl_given=ttl_ms is not None)
         if isinstance(answer, Refused):
             self._roll_back(ask, answer)
             return answer
-        met = self._enter_scope(ask, answer) if answer.scope and answer.outcome != "already_owned" else None
-        if met is not None:
-            return _scope_refused(ask.task, met)
         kept_token = token_known if answer.outcome == "already_owned" and token_known else token_new
-        self._write_down(local_claim(answer, token=kept_token, store=self.local_store))
+        met = self.ledgers.enter_scope(answer, digest=digest_of(kept_token)) if answer.scope else None
+        if met is not None:
+            return scope_refused(ask.task, met)
+        refused = self.ledgers.write_down(answer, token=kept_token)
+        if refused is not None:
+            return refused
         logs.info("%s %r for %s, fence %d", answer.outcome, answer.task, answer.owner, answer.fence)
         return answer.replace(token=kept_token)
 
@@ -126,20 +129,27 @@ class Claims:
     def claim_many(self, candidates: Iterable[str], *, slots: int, **options: Any) -> ClaimMany:
         """Claim up to `slots` of the candidates in order. What is ineligible, or already this owner's, takes no slot.
 
-        At most 100,000 candidates are looked at. A candidate with an unreadable record is refused with reason
-        `corrupt`.
+        At most 100,000 candidates are looked at. A candidate that is no id, or has an unreadable record, is refused
+        with reason `invalid_id` or `corrupt`. If the store fails after some were claimed, those are returned, and the
+        last refusal carries the code of the error.
         """
         owner = self.owner_of(options.get("owner"))
         claimed: list[Claimed] = []
         refused: list[Refused] = []
-        for index, candidate in enumerate(candidates):
-            if len(claimed) >= slots or index >= CANDIDATES_MAX:
+        for candidate in islice(candidates, CANDIDATES_MAX if slots > 0 else 0):
+            try:
+                answer = self._claim_candidate(candidate, owner, options)
+            except StoreError as error:
+                if not claimed:
+                    raise
+                refused.append(Refused(task=candidate, reason=error.code, detail=str(error)))
                 break
-            answer = self._claim_candidate(candidate, owner, options)
-            if isinstance(answer, Claimed):
-                claimed.append(answer)
-            else:
+            if not isinstance(answer, Claimed):
                 refused.append(answer)
+                continue
+            claimed.append(answer)
+            if len(claimed) == slots:
+                break  # before asking for one more candidate, which may have to be waited for
         return ClaimMany(claimed=tuple(claimed), refused=tuple(refused))
 
     def renew(self, task: str, *, owner: str | None = None, token: str | None = None) -> Kept | Lost | Unverifiable:
@@ -240,7 +250,7 @@ class Claims:
             host=self._host_name,
             process=process,
             priority=requests.check_priority(priority),
-            coordinator=requests.is_coordinator(who, self.settings.coordinators),
+            coordinator=requests.is_coordinator(who, self.settings.coordinators, host=self._host_name),
             force_reason=requests.check_force_reason(given["force_reason"]),
             reopen=given["reopen"],
             scope=check_scope(given["scope"]),
@@ -250,16 +260,26 @@ class Claims:
 
     def _claim_candidate(self, candidate: str, owner: str, options: Mapping[str, Any]) -> Claimed | Refused:
         try:
-            view = self.tasks.get(candidate) if self.settings.enabled else None
-        except Corrupt as error:
-            return Refused(task=candidate, reason=error.code, detail=str(error))
-        except StoreError:
-            view = None  # the claim itself decides what a store that is away means
-        if view is not None:
-            reason = requests.ineligible(view, owner=owner, retries_max=self.settings.max_retries, options=options)
-            if reason is not None:
-                return Refused(task=view.state.task, reason=reason, detail="not eligible now")
-        return self.claim(candidate, **options)
+            view = self._look(check_id(candidate))
+            if view is not None:
+                reason = requests.ineligible(view, owner=owner, retries_max=self.settings.max_retries, options=options)
+                if reason is not None:
+                    return Refused(task=view.state.task, reason=reason, detail="not eligible now")
+            answer = self.claim(candidate, **options)
+        except (InvalidId, Corrupt) as error:
+            return Refused(task=str(candidate), reason=error.code, detail=str(error))
+        if isinstance(answer, Claimed) and answer.outcome == "already_owned":
+            return Refused(task=answer.task, reason=why.TASK_ALREADY_CLAIMED, detail="this owner has it already")
+        return answer
+
+    def _look(self, task: str) -> TaskView | None:
+        """A candidate in the ledger that would decide about it, seen without a lock."""
+        if self.settings.enabled:
+            try:
+                return self.tasks.get(task)
+            except StoreUnavailable:
+                pass  # the claim itself decides what a store that is away means
+        return self.ledgers.fallback.get(task)
 
     def _credentials(self, task: str, owner: str | None, token: str | None) -> tuple[str, str | None]:
         who = self.owner_of(owner)
@@ -268,48 +288,21 @@ class Claims:
         local = self._ledger.get(task)
         return who, local.token if local is not None and local.owner == who else None
 
-    def _scope_conflict(self, ask: ClaimAsk) -> Overlap | None:
-        """A look before the claim, so that an ordinary refusal writes nothing."""
-        try:
-            return self._scopes(degraded=not self.settings.enabled).conflict(ask.scope, task=ask.task)
-        except StoreUnavailable:
-            return None  # the claim itself decides what a store that is away means
-
-    def _enter_scope(self, ask: ClaimAsk, answer: Claimed) -> Overlap | None:
-        scopes = self._scopes(degraded=answer.degraded)
-        met = scopes.enter(answer.scope, task=ask.task, fence=answer.fence, owner=ask.owner)
-        if met is not None:
-            home = self.ledgers.fallback if answer.degraded else self.tasks
-            home.withdraw(ask.task, owner=ask.owner, digest=ask.digest_new, conflict=met.text())
-        return met
-
-    def _scopes(self, *, degraded: bool) -> Scopes:
-        home = self.ledgers.fallback if degraded else self.tasks
-        return Scopes(home.store, is_live=lambda task, fence: _is_live(home, task, fence))
-
     def _roll_back(self, ask: ClaimAsk, refused: Refused) -> None:
-        """
+        """A refusal is final: a local claim of this owner that says otherwise ends.
 
-        refusal is final: a local claim of this owner that says otherwise ends (unless a sibling process has it).
+        Unless a sibling process of the owner has it, or the task is ignored and its live attempt goes on.
         """
-        if refused.holder is not None and refused.holder.owner == ask.owner:
+        if refused.reason == why.TASK_IGNORED or (refused.holder is not None and refused.holder.owner == ask.owner):
             return
         local = self._ledger.get(ask.task)
-        if local is not None and local.owner == ask.owner and refused.reason != why.TASK_IGNORED:
+        if local is not None and local.owner == ask.owner:
             self._forget(ask.task, ask.owner, local.fence)
-
-    def _write_down(self, claim: LocalClaim) -> None:
-        try:
-            self._ledger.put(claim)
-        except StoreError as error:
-            if claim.degraded:
-                raise
-            logs.warn("claim of %r stands, but not in this machine's ledger: %s", claim.task, error)
 
     def _forget(self, task: str, owner: str, fence: int) -> None:
         try:
             self._ledger.remove(task, owner=owner, fence=fence)
-        except StoreError as error:
+        except (StoreError, Corrupt) as error:
             logs.warn("local claim of %r could not be removed; the next sweep does it: %s", task, error)
 
     def _forget_lost(self, task: str, owner: str, lost: Lost) -> None:
@@ -321,19 +314,3 @@ class Claims:
         )
         if gone:
             self._forget(task, owner, local.fence)
-
-
-def _scope_refused(task: str, met: Overlap) -> Refused:
-    return Refused(task=task, reason=why.SCOPE_CONFLICT, detail=met.text(), conflict=met.task)
-
-
-def _is_live(home: Tasks, task: str, fence: int) -> bool:
-    """Whether this very claim stands; a stale one is swept first, so that no late renew can revive it."""
-    try:
-        view = home.get(task)
-        if view is not None and view.stale and view.state.live == fence:
-            home.sweep(task)
-            view = home.get(task)
-    except Corrupt:
-        return True  # a blocked task keeps its scope until it is repaired
-    return view is not None and view.state.live == fence

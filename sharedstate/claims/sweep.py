@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from sharedstate import logs
 from sharedstate.claims.ledger import Ledger
-from sharedstate.claims.model import SweepReport
+from sharedstate.claims.model import LocalClaim, SweepReport
 from sharedstate.errors import Corrupt, StoreUnavailable
 from sharedstate.store import Decision, Snapshot, Store, Unreadable
 from sharedstate.tasks.model import ENDINGS
 from sharedstate.tasks.outcomes import Refused, Swept
-from sharedstate.tasks.service import TaskView
+from sharedstate.tasks.service import Tasks, TaskView
 
 if TYPE_CHECKING:
     from sharedstate.claims.service import Claims
@@ -20,21 +20,26 @@ ARCHIVE_PASS_MS_MIN = 3_600_000
 
 
 def run_sweep(claims: Claims, ledger: Ledger, local: Store, *, dry_run: bool, limit: int) -> SweepReport:
-    """See `Claims.sweep`. With `dry_run` nothing is written and the report says what would have been done."""
+    """See `Claims.sweep`. With `dry_run` nothing is written and the report says what would have been done.
+
+    While the shared ledger is switched off, the one that holds the degraded claims is swept instead.
+    """
+    enabled = claims.settings.enabled
+    tasks = claims.tasks if enabled else claims.ledgers.fallback
     swept: list[Swept] = []
     unreadable: list[Unreadable] = []
     examined = 0
-    for view in claims.tasks.list(status="claimed"):
+    for view in tasks.list(status="claimed"):
         if isinstance(view, Unreadable):
             unreadable.append(view)
             continue
         examined += 1
-        if view.stale and len(swept) < limit:
-            ended = _would_sweep(view) if dry_run else _sweep_one(claims, view, unreadable)
+        if len(swept) < limit:
+            ended = _would_sweep(view) if dry_run else _sweep_one(tasks, view, unreadable)
             if ended is not None:
                 swept.append(ended)
-    reconciled, conflicts = ([], []) if dry_run else _reconcile(claims)
-    archived = _archive(claims, local, unreadable, dry_run=dry_run, limit=limit)
+    reconciled, conflicts = _reconcile(claims, unreadable) if enabled and not dry_run else ([], [])
+    archived = _archive(claims, local, unreadable, dry_run=dry_run, limit=limit) if enabled else []
     if not dry_run:
         _tidy(claims, ledger)
     if swept:
@@ -59,25 +64,30 @@ def _would_sweep(view: TaskView) -> Swept | None:
     )
 
 
-def _sweep_one(claims: Claims, view: TaskView, unreadable: list[Unreadable]) -> Swept | None:
+def _sweep_one(tasks: Tasks, view: TaskView, unreadable: list[Unreadable]) -> Swept | None:
+    # A heartbeat from the future is looked at, too: that is how it is noted, and can become stale one day.
+    suspect = view.alive is not None and view.alive.future is not None
+    if not view.stale and not suspect:
+        return None
     try:
-        return claims.tasks.sweep(view.state.task)
+        return tasks.sweep(view.state.task)
     except Corrupt as error:
         unreadable.append(Unreadable(name=view.state.task, reason=str(error)))
         return None
 
 
-def _reconcile(claims: Claims) -> tuple[list[str], list[str]]:
+def _reconcile(claims: Claims, unreadable: list[Unreadable]) -> tuple[list[str], list[str]]:
     done: list[str] = []
     refused: list[str] = []
-    if not claims.settings.enabled:
-        return done, refused
     for task in claims.ledgers.pending():
         try:
             answer = claims.ledgers.reconcile(task)
         except StoreUnavailable as error:
             logs.warn("shared store away, %r stays degraded: %s", task, error)
             break
+        except Corrupt as error:
+            unreadable.append(Unreadable(name=task, reason=str(error)))
+            continue
         if answer is not None:
             (refused if isinstance(answer, Refused) else done).append(task)
     return done, refused
@@ -99,8 +109,11 @@ def _archive(claims: Claims, local: Store, unreadable: list[Unreadable], *, dry_
         )
         if not old or len(archived) >= limit:
             continue
-        if dry_run or claims.tasks.archive(view.state.task, older_than_ms=age_ms):
-            archived.append(view.state.task)
+        try:
+            if dry_run or claims.tasks.archive(view.state.task, older_than_ms=age_ms):
+                archived.append(view.state.task)
+        except Corrupt as error:
+            unreadable.append(Unreadable(name=view.state.task, reason=str(error)))
     return archived
 
 
@@ -111,16 +124,30 @@ def _archive_is_due(local: Store, *, every_ms: int) -> bool:
             return Decision(result=False)
         return Decision(result=True, write={"archived_ms": snapshot.now.at_ms})
 
-    return local.transact("upkeep", "archive", decide, durability="relaxed")
+    return local.transact("upkeep", "archive", decide, durability="relaxed", derived=True)
 
 
 def _tidy(claims: Claims, ledger: Ledger) -> None:
-    """Local claims whose attempt has ended leave this machine's ledger; the stores finish what crashes left behind."""
+    """What is derived or over leaves this machine; the stores finish what crashes left behind."""
+    pending = frozenset(claims.ledgers.pending())
     for mine in ledger.all():
-        if mine.degraded:
-            continue
-        view = claims.tasks.get(mine.task)
-        if view is None or view.state.live != mine.fence:
+        try:
+            if not _is_over(claims, mine, pending):
+                continue
             ledger.remove(mine.task, owner=mine.owner, fence=mine.fence)
-    for store in (claims.tasks.store, claims.local_store):
+        except Corrupt:
+            continue  # blocked until it is repaired; the sweep goes on
+    claims.ledgers.tidy(older_than_ms=claims.settings.archive_after_ms)
+    stores = (claims.tasks.store, claims.local_store) if claims.settings.enabled else (claims.local_store,)
+    for store in stores:
         store.upkeep()
+
+
+def _is_over(claims: Claims, mine: LocalClaim, pending: frozenset[str]) -> bool:
+    """Whether the attempt of a local claim has ended, or gone on without it."""
+    if mine.degraded:
+        return mine.task not in pending
+    if not claims.settings.enabled:
+        return False  # nobody to ask
+    view = claims.tasks.get(mine.task)
+    return view is None or view.state.live != mine.fence

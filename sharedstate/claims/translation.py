@@ -11,7 +11,7 @@ from typing import Any, Final
 from sharedstate import jsonio
 from sharedstate.claims.legacy import RETRIES_MAX, Fields, LegacyClaim, LegacyTask, RawEntry
 from sharedstate.claims.model import META_CHARACTERS_MAX, META_ENTRIES_MAX, TTL_MS_MAX, TTL_MS_MIN
-from sharedstate.claims.requests import PRIORITY_MAX, REASON_CHARACTERS_MAX, check_token
+from sharedstate.claims.requests import PRIORITY_MAX, check_token
 from sharedstate.clock import iso_of_ms, ms_of_iso
 from sharedstate.errors import InvalidInput
 from sharedstate.ids import check_id, digest_of
@@ -22,11 +22,13 @@ from sharedstate.tasks.model import (
     ERROR_CHARACTERS_MAX,
     FAILED,
     HISTORY_ENTRIES_MAX,
+    HISTORY_TEXT_CHARACTERS_MAX,
     NEW,
     PRIORITY_DEFAULT,
     Document,
 )
 from sharedstate.tasks.policy_import import Foreign
+from sharedstate.tasks.service import REASON_CHARACTERS_MAX
 from sharedstate.values import Value
 
 _STATUSES: Final[Mapping[str, str]] = {
@@ -43,7 +45,7 @@ _SECRET_NAME: Final = re.compile(r"token|secret|passw|credential|api_?key|author
 _MASK: Final = "…"
 _MASKED_CHARACTERS_MIN: Final = 4
 _DETAIL_CHARACTERS_MAX: Final = 500
-_KEPT_BYTES_MAX: Final = 64 * 1024
+_KEPT_CHARACTERS_MAX: Final = 16 * 1024
 _MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
 _SECONDS_BELOW: Final = 100_000_000_000  # as seconds the year 5138, as milliseconds 1973
 _MS_BELOW: Final = 100_000_000_000_000
@@ -250,7 +252,7 @@ class _Translator:
             value = _first(told, names)
             if value is not None:
                 text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                entry[field] = self._masked(text)[:_DETAIL_CHARACTERS_MAX]
+                entry[field] = self._masked(text)[:HISTORY_TEXT_CHARACTERS_MAX]
         entry.setdefault("event", "note")
         return entry
 
@@ -278,8 +280,8 @@ class _Translator:
         if not fields:
             return {}
         text = self._masked(jsonio.text_of(_without_secrets(fields)))
-        if len(text) > _KEPT_BYTES_MAX:
-            self.notes.append(f"unknown fields left out: {len(text)} characters, at most {_KEPT_BYTES_MAX} are kept")
+        if len(text) > _KEPT_CHARACTERS_MAX:
+            self.notes.append(f"unknown fields left out: {len(text)} characters, {_KEPT_CHARACTERS_MAX} at most")
             return {}
         self.notes.append(f"unknown fields kept: {', '.join(sorted(fields))[:_DETAIL_CHARACTERS_MAX]}")
         kept: dict[str, Any] = json.loads(text)

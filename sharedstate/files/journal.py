@@ -13,7 +13,7 @@ from json.encoder import encode_basestring
 
 from sharedstate import jsonio
 from sharedstate.clock import iso_of_ms, ms_of_iso
-from sharedstate.errors import Corrupt, InvalidInput, SharedStateError
+from sharedstate.errors import Corrupt, DurabilityUnknown, InvalidInput, SharedStateError
 from sharedstate.files.faults import translated
 from sharedstate.files.plain import Descriptor, check_plain, read_fully, sync_directory, write_fully
 from sharedstate.files.roots import JOURNAL, Root
@@ -54,9 +54,13 @@ class Journal:
         self._timeout_s = timeout_s
         self._place = f"{JOURNAL}/{name}"
         self._tail: Segment | None = None
+        self._synced = 0
 
     def append(self, bodies: Sequence[bytes], *, at_ms: int, record: str = "", durable: bool = True) -> int:
-        """Append entries, given by `body_of`, in one write; returns the last sequence. Raises `OSError` as it comes."""
+        """Append entries, given by `body_of`, in one write; returns the last sequence.
+
+        Raises `OSError` as it comes, and `DurabilityUnknown` when all is written and only the sync failed.
+        """
         lock = self._lock
         lock.acquire(timeout_s=self._timeout_s, what=f"journal {self.name}")
         try:
@@ -72,15 +76,32 @@ class Journal:
         finally:
             lock.release()
         if durable:
-            self._root.host.fdatasync(tail.file.fd)
+            try:
+                self._root.host.fdatasync(tail.file.fd)
+            except OSError as error:
+                raise DurabilityUnknown(
+                    f"journal {self.name}: written, but its sync failed ({error.strerror})"
+                ) from error
+            self._synced = last + len(bodies)
         return last + len(bodies)
 
+    def sync(self) -> None:
+        """Whatever is written, by whomever, to stable storage. Raises `OSError` as it comes."""
+        tail = self._newest_segment()
+        if tail is not None:
+            self._root.host.fdatasync(tail.file.fd)
+
     def last_known(self) -> int:
-        """A sequence that the journal has certainly reached; taken without a lock, so others may be ahead."""
+        """A sequence that is on disk for certain; taken without a lock, so others may be far ahead.
+
+        What is only in the page cache does not count: a power cut may take it, and the sequence is then given again.
+        """
+        if self._synced:
+            return self._synced
         tail = self._tail
         if tail is None:
             tail = self._tail = self._newest_segment()  # kept for the append to come, which looks whether it still ends
-        return 0 if tail is None else tail.last
+        return 0 if tail is None else tail.first - 1
 
     def read(self, after: int = 0) -> Iterator[Entry]:
         """Entries above `after`, in order, up to the last whole line; lines that do not parse are skipped."""
@@ -131,8 +152,10 @@ class Journal:
         tail, self._tail = self._tail, None  # an error in between must not leave a half-known end behind
         if tail is None or tail.directory is not directory or not self._is_still_end(tail):
             directory = self._root.make_directory(self._place)
+            self._synced = 0
             tail = self._newest_segment() or self._new_segment(directory, 1)
         if tail.size >= SEGMENT_BYTES_MAX and tail.terminated and tail.last >= tail.first:
+            self._root.host.fdatasync(tail.file.fd)  # all that stands before the newest segment is on disk
             tail = self._new_segment(directory, tail.last + 1)
         return tail
 
@@ -150,6 +173,7 @@ class Journal:
         firsts = self._firsts()
         if directory is None or not firsts:
             return None
+        self._root.host.fsync(directory.fd)  # who made the segment may have died before its name was on disk
         tail = self._open_segment(directory, firsts[-1], os.O_RDWR)
         self._look_at_end(tail, self._root.host.fstat(tail.file.fd).size)
         return tail

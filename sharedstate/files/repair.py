@@ -32,6 +32,10 @@ def finish(root: Root, journal_of: JournalOf, intent: Intent) -> None:
         stored = _stored(root, intent.collection, name + SUFFIX)
     except (Corrupt, UnsafeStore):
         return  # its task stays blocked for a person; the others of the stripe go on
+    directory = root.directory(intent.collection)
+    if directory is not None:
+        # Who died may not have come to this fsync, and a power cut must not leave the journal ahead of the record.
+        root.host.fsync(directory.fd)
     if stored is None or stored.live is None:
         remove_cell(root, intent.collection, name)
     else:
@@ -41,7 +45,8 @@ def finish(root: Root, journal_of: JournalOf, intent: Intent) -> None:
     record = f"{intent.collection}/{stored.key}@{stored.revision}"
     journal = journal_of(stored.last_events.journal)
     found = journal.search(record, after=stored.last_events.after)
-    _append_missing(journal, record, stored.last_events, found)
+    if not _append_missing(journal, record, stored.last_events, found):
+        journal.sync()  # who died may have written them and not come to the sync: the record is about to forget them
 
 
 def index_is_complete(root: Root) -> bool:
@@ -89,13 +94,15 @@ def _restore_cell(root: Root, collection: str, name: str, stored: Stored) -> Non
         cell.close()
 
 
-def _append_missing(journal: Journal, record: str, last_events: LastEvents, found: list[Document]) -> None:
+def _append_missing(journal: Journal, record: str, last_events: LastEvents, found: list[Document]) -> bool:
+    """Append what is not among `found`; False when all was there."""
     missing = list(last_events.events)
     for event in found:
         if event in missing:
             missing.remove(event)
     if missing:
         journal.append([body_of(event) for event in missing], at_ms=last_events.at_ms, record=record)
+    return bool(missing)
 
 
 def _rebuild_collection(root: Root, collection: str, told: dict[str, dict[str, LastEvents]]) -> None:

@@ -163,7 +163,7 @@ class Root:
 
     def _make_parents(self) -> None:
         missing: list[str] = []
-        above = os.path.dirname(self.path)
+        above = self.path
         while True:
             try:
                 self.host.lstat(above)
@@ -171,9 +171,10 @@ class Root:
             except FileNotFoundError:
                 missing.append(above)
                 above = os.path.dirname(above)
-        if missing:
-            self._sync_parent(above)  # perhaps another process has just made it
-        for path in reversed(missing):
+        if not missing:
+            return
+        self._sync_parent(above)  # perhaps another process has just made it, and died
+        for path in reversed(missing[1:]):
             try:
                 self.host.mkdir(path)
             except FileExistsError:

@@ -93,6 +93,7 @@ class FileStore:
         *,
         journal: str = "events",
         durability: Durability = "full",
+        derived: bool = False,
     ) -> T:
         """Run `decide` under the record's lock and carry its decision out.
 
@@ -106,7 +107,8 @@ class FileStore:
             lock = self._locks.stripe(place.what)
             lock.acquire(timeout_s=self._timeout_s, what=place.what)
             try:
-                transition = Transition(self.root, place, lock, log, durable=durability == "full" and not self._relaxed)
+                durable = durability == "full" and not self._relaxed
+                transition = Transition(self.root, place, lock, log, durable=durable, derived=derived)
                 return transition.run(self._guarded(decide), self._journal)
             finally:
                 lock.release()

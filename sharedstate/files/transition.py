@@ -28,14 +28,15 @@ Decide = Callable[[Snapshot], Decision[T]]
 class Transition:
     """The state of one transaction while its lock is held."""
 
-    __slots__ = ("_cell", "_durable", "_journal", "_lock", "_now", "_place", "_root", "_stored")
+    __slots__ = ("_cell", "_derived", "_durable", "_journal", "_lock", "_now", "_place", "_root", "_stored")
 
-    def __init__(self, root: Root, place: Place, lock: Lock, journal: Journal, *, durable: bool) -> None:
+    def __init__(self, root: Root, place: Place, lock: Lock, journal: Journal, *, durable: bool, derived: bool) -> None:
         self._root = root
         self._place = place
         self._lock = lock
         self._journal = journal
         self._durable = durable
+        self._derived = derived
         self._now: Instant = root.host.now()
         self._stored: Stored | None = None
         self._cell: Cell | None = None
@@ -73,12 +74,15 @@ class Transition:
         return None
 
     def _read(self) -> Stored | None:
+        """The record under the lock. The bytes of an unreadable one are kept; a derived one then counts as absent."""
         try:
             return read_stored(self._root, self._place)
         except NewerFormat:
             raise
         except Corrupt as error:
             quarantine(self._root, collection=self._place.collection, name=self._place.file, reason=str(error))
+            if self._derived:
+                return None
             raise
 
     def _decide(self, decide: Decide[T]) -> Decision[T]:
@@ -150,7 +154,11 @@ class Transition:
         self._root.host.unlink(place.file, dir_fd=directory.fd)
         if self._durable:
             sync_directory(self._root.host, directory.fd, what=place.what)
-        remove_cell(self._root, place.collection, place.name)
+        try:
+            remove_cell(self._root, place.collection, place.name)
+        except (OSError, SharedStateError) as error:
+            warn(f"{place.what}: removed, but its beat cell is late to go: {error}")  # as above: the intent stays
+            return
         self._done()
 
     def _log(self, bodies: list[bytes], revision: int) -> None:

@@ -49,7 +49,8 @@ def liveness(
     """How alive the holder of `state` looks at `now`.
 
     Stale means strictly older than the incumbent's own ttl. The claim itself counts as a beat; a beat of another
-    fence counts for nothing; one beyond the allowed skew counts from when it was `first_seen`.
+    fence counts for nothing. A sign of life beyond the allowed skew only matters when no other is fresh; it then
+    counts from when it was `first_seen`.
     """
     lease = state.lease
     if lease is None:
@@ -57,14 +58,26 @@ def liveness(
     signs = [Beat(fence=state.fence, seen=lease.began)]
     if beat is not None and beat.fence == state.fence:
         signs.append(beat)
-    ages = [age_between(since=sign.seen, now=now, skew_ms=rules.skew_ms) for sign in signs]
-    youngest = min(range(len(ages)), key=lambda index: (ages[index].ms, ages[index].future))
-    age, future = ages[youngest], None
-    if age.future:
-        future = signs[youngest]
-        if first_seen is not None:
-            age = age_between(since=first_seen, now=now, skew_ms=rules.skew_ms)
-    return Liveness(age_ms=age.ms, stale=age.ms > lease.ttl_ms, dead=dead, future=future)
+    age_ms, future = _youngest(signs, now, rules)
+    if future is not None and (age_ms is None or age_ms > lease.ttl_ms):
+        seen_ms = 0 if first_seen is None else age_between(since=first_seen, now=now, skew_ms=rules.skew_ms).ms
+        age_ms = seen_ms if age_ms is None else min(age_ms, seen_ms)
+    else:
+        future = None
+    assert age_ms is not None
+    return Liveness(age_ms=age_ms, stale=age_ms > lease.ttl_ms, dead=dead, future=future)
+
+
+def _youngest(signs: list[Beat], now: Instant, rules: Rules) -> tuple[int | None, Beat | None]:
+    """The least age among the signs that are not in the future, and the latest sign that is."""
+    age_ms, future = None, None
+    for sign in signs:
+        age = age_between(since=sign.seen, now=now, skew_ms=rules.skew_ms)
+        if age.future:
+            future = sign
+        elif age_ms is None or age.ms < age_ms:
+            age_ms = age.ms
+    return age_ms, future
 
 
 def holder_of(task: TaskState, alive: Liveness) -> Holder | None:

@@ -27,6 +27,7 @@ ABANDONED: Final = "abandoned"
 STATUSES: Final = (NEW, CLAIMED, COMPLETE, FAILED, ABANDONED)
 ENDINGS: Final = (COMPLETE, FAILED, ABANDONED)
 HISTORY_ENTRIES_MAX: Final = 100
+HISTORY_TEXT_CHARACTERS_MAX: Final = 200
 ERROR_CHARACTERS_MAX: Final = 2000
 PRIORITY_DEFAULT: Final = 1000
 
@@ -35,9 +36,9 @@ class Lease(Value):
     """One ownership: the latest attempt's, live while the task is `claimed`, kept to recognise a repeated release.
 
     `digest` is the public fingerprint of the secret token. `began` is when this fence began (it counts as a
-    heartbeat).
-    `process` is set only when the claim is bound to a running process: its proved death ends the claim at once.
-    `priority`: a lower number may take over when its owner is a configured coordinator. `ttl_ms` >= 1.
+    heartbeat). `process` is set only when the claim is bound to a running process, whose proved death ends the claim
+    at once. `priority`: a lower number may take over when its owner is a configured coordinator. `ttl_ms` >= 1.
+    `extra` keeps unknown fields.
     """
 
     owner: str
@@ -50,6 +51,7 @@ class Lease(Value):
     scope: tuple[str, ...] = ()
     meta: Mapping[str, str] = {}
     degraded: bool = False
+    extra: Mapping[str, Any] = {}
 
 
 class Ignored(Value):
@@ -58,6 +60,7 @@ class Ignored(Value):
     reason: str
     by: str
     at_ms: int
+    extra: Mapping[str, Any] = {}
 
 
 class TaskState(Value):
@@ -111,6 +114,7 @@ def dump(state: TaskState) -> Document:
 
 def _dump_lease(lease: Lease) -> Document:
     document: Document = {
+        **lease.extra,
         "owner": lease.owner,
         "digest": lease.digest,
         "ttl_ms": lease.ttl_ms,
@@ -137,23 +141,16 @@ def _dump_lease(lease: Lease) -> Document:
 
 
 def _dump_ignored(ignored: Ignored) -> Document:
-    return {"reason": ignored.reason, "by": ignored.by, "at": iso_of_ms(ignored.at_ms)}
+    return {**ignored.extra, "reason": ignored.reason, "by": ignored.by, "at": iso_of_ms(ignored.at_ms)}
 
 
-_KNOWN: Final = frozenset(
-    (
-        "status",
-        "fence",
-        "attempts",
-        "retries",
-        "last_error",
-        "lease",
-        "ignored",
-        "created_at",
-        "updated_at",
-        "history",
-    )
-)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_KNOWN: Final = _names("status fence attempts retries last_error lease ignored created_at updated_at history")
+_KNOWN_LEASE: Final = _names("owner digest ttl_ms priority host claimed_at boot_id boot_ms process scope meta degraded")
+_KNOWN_IGNORED: Final = _names("reason by at")
 
 
 def load(task: str, document: Document) -> TaskState:
@@ -176,7 +173,7 @@ def load(task: str, document: Document) -> TaskState:
         created_ms=reader.moment("created_at"),
         updated_ms=reader.moment("updated_at"),
         history=_load_history(task, document),
-        extra={name: value for name, value in document.items() if name not in _KNOWN},
+        extra=_unknown(document, _KNOWN),
     )
     if status == CLAIMED and (state.lease is None or state.fence < 1):
         raise Corrupt(f"task {task!r}: claimed, but without a lease or a fence")
@@ -197,6 +194,8 @@ def _load_lease(task: str, document: Document) -> Lease:
     meta = reader.optional("meta", dict) or {}
     if not all(isinstance(path, str) for path in scope) or not all(isinstance(text, str) for text in meta.values()):
         raise Corrupt(f"task {task!r}: scope or meta hold something other than text")
+    if not reader.text("digest").isascii():
+        raise Corrupt(f"task {task!r}: field 'digest' is no fingerprint")
     return Lease(
         owner=reader.text("owner"),
         digest=reader.text("digest"),
@@ -212,6 +211,7 @@ def _load_lease(task: str, document: Document) -> Lease:
         scope=tuple(scope),
         meta=meta,
         degraded=document.get("degraded") is True,
+        extra=_unknown(document, _KNOWN_LEASE),
     )
 
 
@@ -227,7 +227,16 @@ def _load_process(task: str, document: Document) -> Process:
 
 def _load_ignored(task: str, document: Document) -> Ignored:
     reader = _Reader(task, document)
-    return Ignored(reason=reader.text("reason"), by=reader.text("by"), at_ms=reader.moment("at"))
+    return Ignored(
+        reason=reader.text("reason"),
+        by=reader.text("by"),
+        at_ms=reader.moment("at"),
+        extra=_unknown(document, _KNOWN_IGNORED),
+    )
+
+
+def _unknown(document: Document, known: frozenset[str]) -> Document:
+    return {name: value for name, value in document.items() if name not in known}
 
 
 class _Reader:
@@ -239,13 +248,13 @@ class _Reader:
 
     def text(self, name: str, *, default: str | None = None) -> str:
         value = self._document.get(name, default)
-        if not isinstance(value, str):
+        if type(value) is not str:
             raise self._wrong(name, "text")
         return value
 
     def count(self, name: str, *, default: int | None = None) -> int:
         value = self._document.get(name, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if type(value) is not int or value < 0:  # a bool is none either
             raise self._wrong(name, "a whole number >= 0")
         return value
 

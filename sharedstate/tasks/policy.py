@@ -22,6 +22,7 @@ from sharedstate.tasks.model import (
     ERROR_CHARACTERS_MAX,
     FAILED,
     HISTORY_ENTRIES_MAX,
+    HISTORY_TEXT_CHARACTERS_MAX,
     NEW,
     PRIORITY_DEFAULT,
     Lease,
@@ -46,7 +47,8 @@ class ClaimAsk(Value):
     `exclusive`: the asker is a running process (`process`) and does not share the claim with another running
     process of the same owner.
     `coordinator`: it may use its lower `priority`. `force_reason`: take over in any case, audited. `fence_floor`:
-    the new fence is above this too (a ledger elsewhere has given it out already).
+    the new fence is above this too (a ledger elsewhere has given it out already). `carried`: the attempt has begun
+    in another ledger, with the token behind `digest_new`; if it has ended here already, it does not begin again.
     """
 
     task: str
@@ -65,7 +67,10 @@ class ClaimAsk(Value):
     meta: Mapping[str, str] = {}
     degraded: bool = False
     fence_floor: int = 0
+    carried: bool = False
 
+
+_REOPENED: Final = "reopened"
 
 # Claim
 
@@ -82,11 +87,12 @@ def decide_claim(
         return _refuse(task, why.TASK_IGNORED, f"ignored by {task.ignored.by}: {task.ignored.reason}")
     if task.status == CLAIMED and task.lease is not None and alive is not None:
         return _decide_on_held(task, task.lease, ask, alive, now, rules)
+    if ask.carried and task.lease is not None and same_digest(ask.digest_new, task.lease.digest):
+        return _refuse(task, _ENDED[task.status], f"this attempt has ended as {task.status}")
     if task.status == COMPLETE and not ask.reopen:
         return _refuse(task, why.TASK_ALREADY_COMPLETE, "the task is complete; only an explicit reopen starts it again")
     if ask.reopen and task.status in ENDINGS:
-        task = task.replace(retries=0)
-        return _begin(task, ask, now, outcome="claimed", retry=False, reason="reopened")
+        return _begin(task, ask, now, outcome="claimed", retry=False, reason=_REOPENED)
     retry = task.status in (FAILED, ABANDONED)
     if retry and task.retries >= rules.retries_max:
         return _refuse(task, why.MAX_RETRIES_EXCEEDED, _exhausted(task, rules))
@@ -147,7 +153,7 @@ def _begin(
         fence=max(task.fence, ask.fence_floor) + 1,
         lease=lease,
         attempts=task.attempts + (0 if going_on else 1),
-        retries=task.retries + (1 if retry else 0),
+        retries=0 if reason == _REOPENED else task.retries + (1 if retry else 0),
     )
     previous = task.owner if outcome == "taken_over" else None
     if previous is not None:
@@ -160,6 +166,8 @@ def _begin(
         "detail": detail,
         "ttl_ms": lease.ttl_ms,
         "scope": list(lease.scope) or None,
+        "previous_status": task.status if task.status != NEW else None,
+        "previous_retries": task.retries or None,
     }
     return transition(begun, outcome, now, result=claimed, facts=facts)
 
@@ -248,23 +256,32 @@ def decide_release(
     lost = _not_holder(state, lease, owner=owner, digest=digest, now=now)
     if lost is not None:
         return Decision(result=lost)
-    text = None if error is None else error[:ERROR_CHARACTERS_MAX]
+    # Output of a child process may hold bytes that are no UTF-8; they must not keep the attempt from ending.
+    text = None if error is None else error[:ERROR_CHARACTERS_MAX].encode(errors="replace").decode()
     ended = state.replace(status=status, last_error=text if status != COMPLETE else None)
     released = Released(task=task, owner=owner, fence=state.fence, status=status)
     return transition(ended, "released", now, result=released, facts={"error": text})
 
 
 def decide_withdraw(
-    state: TaskState | None, *, task: str, owner: str, digest: str, conflict: str, now: Instant
+    state: TaskState | None, *, owner: str, digest: str, reason: str, conflict: str, now: Instant
 ) -> Decision[bool]:
-    """Take back an attempt that never began (its scope met another's): not counted, but its fence is spent."""
+    """Take back an attempt that never began (it met another's scope, say): not counted, but its fence is spent.
+
+    The task is again what it was before; only who was taken over, or went on under a new token, has lost it.
+    """
     if state is None or state.lease is None or _not_holder(state, state.lease, owner=owner, digest=digest, now=now):
         return Decision(result=False)
-    first = state.attempts <= 1
-    back = state.replace(
-        status=NEW if first else ABANDONED, attempts=max(0, state.attempts - 1), retries=max(0, state.retries - 1)
-    )
-    return transition(back, "conflict", now, result=True, facts={"reason": why.SCOPE_CONFLICT, "detail": conflict})
+    begun = state.history[-1] if state.history else {}
+    back = state.replace(status=ABANDONED)
+    if begun.get("fence") == state.fence and begun.get("event") in ("claimed", "taken_over"):
+        status = begun.get("previous_status", NEW)
+        back = state.replace(
+            status=ABANDONED if status == CLAIMED else status,
+            attempts=state.attempts - 1,
+            retries=begun.get("previous_retries", 0),
+        )
+    return transition(back, "conflict", now, result=True, facts={"reason": reason, "detail": conflict})
 
 
 _ENDED: Final = {
@@ -293,10 +310,14 @@ def _not_holder(state: TaskState, lease: Lease, *, owner: str, digest: str | Non
 
 
 def transition(task: TaskState, kind: str, now: Instant, *, result: Any, facts: Mapping[str, Any]) -> Decision[Any]:
-    """The decision that writes `task` with one more history entry and emits the matching event."""
+    """The decision that writes `task` with one more history entry and emits the matching event.
+
+    The journal has every fact in full; in the history texts are cut and lists left out, so that a hundred entries
+    always fit in a record.
+    """
     known = {name: value for name, value in facts.items() if value is not None}
     owner = None if task.lease is None else task.lease.owner
-    entry = {"at": iso_of_ms(now.at_ms), "event": kind, "fence": task.fence, "status": task.status, **known}
+    entry = {"at": iso_of_ms(now.at_ms), "event": kind, "fence": task.fence, "status": task.status, **brief(known)}
     if owner is not None:
         entry["owner"] = owner
     history = (*task.history, entry)[-HISTORY_ENTRIES_MAX:]
@@ -312,3 +333,9 @@ def transition(task: TaskState, kind: str, now: Instant, *, result: Any, facts: 
         **known,
     )
     return Decision(result=result, write=dump(written), live=written.live, events=(emitted,))
+
+
+def brief(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a history entry keeps of a transition's facts: texts cut, lists left out."""
+    texts = {name: value[:HISTORY_TEXT_CHARACTERS_MAX] for name, value in facts.items() if isinstance(value, str)}
+    return {name: texts.get(name, value) for name, value in facts.items() if not isinstance(value, list)}

@@ -145,7 +145,8 @@ def _join(known: TaskState, entry: Foreign, now: Instant) -> Decision[Imported]:
 def _written(
     state: TaskState, entry: Foreign, now: Instant, *, detail: str, previous: str | None
 ) -> Decision[Imported]:
-    facts = {"source": entry.ledger, "detail": detail, "previous_owner": previous}
+    reason = None if state.ignored is None else state.ignored.reason
+    facts = {"source": entry.ledger, "detail": detail, "previous_owner": previous, "ignore_reason": reason}
     decision = transition(state, "imported", now, result=_result(state, TAKEN, detail), facts=facts)
     return decision.replace(live=LIVE_WITHOUT_BEAT) if state.status == CLAIMED else decision
 

@@ -9,8 +9,9 @@ from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.host import Host
 from sharedstate.ids import check_id
-from sharedstate.store import DELETE, Beat, Decision, Snapshot, Store, Unreadable, Versioned
+from sharedstate.store import DELETE, KEEP, Beat, Decision, Snapshot, Store, Unreadable, Versioned
 from sharedstate.tasks import administration, policy
+from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.liveness import Liveness, Rules, liveness
 from sharedstate.tasks.model import ENDINGS, Document, TaskState, dump, load
 from sharedstate.tasks.outcomes import (
@@ -104,6 +105,8 @@ class Tasks:
             if isinstance(found, Unreadable):
                 yield found
                 continue
+            if archived and self.store.get(TASKS, found.key) is not None:
+                continue  # it came back; its archived copy is only history
             try:
                 view = self._view(found, archived=archived)
             except Corrupt as error:
@@ -164,21 +167,35 @@ class Tasks:
             ),
         )
 
-    def withdraw(self, task: str, *, owner: str, digest: str, conflict: str) -> bool:
+    def withdraw(self, task: str, *, owner: str, digest: str, conflict: str, reason: str = why.SCOPE_CONFLICT) -> bool:
         """Take back a claim that must not begin; True when it was this owner's. `conflict` says what it met."""
         return self._transact(
             task,
             lambda state, snapshot: policy.decide_withdraw(
-                state, task=task, owner=owner, digest=digest, conflict=conflict, now=snapshot.now
+                state, owner=owner, digest=digest, reason=reason, conflict=conflict, now=snapshot.now
             ),
         )
 
-    def forget(self, task: str) -> None:
-        """Remove a task's record altogether.
+    def settle(self, task: str, *, known: TaskState) -> bool:
+        """Leave nothing of a task but its fence, if it is still as `known`: the rest has moved to another ledger."""
 
-        Only for a ledger whose content has moved to another one, fence included.
-        """
-        self.store.transact(TASKS, task, lambda snapshot: Decision(result=None, write=DELETE))
+        def decide(state: TaskState | None, snapshot: Snapshot) -> Decision[bool]:
+            if state != known:
+                return Decision(result=False)
+            now_ms = snapshot.now.at_ms
+            left = TaskState(task=task, fence=known.fence, created_ms=known.created_ms, updated_ms=now_ms)
+            return Decision(result=True, write=dump(left))
+
+        return self._transact(task, decide)
+
+    def forget(self, task: str, *, known: TaskState | None = None) -> bool:
+        """Remove a task's record altogether, fence included; with `known` only if it is still as known."""
+
+        def decide(state: TaskState | None, snapshot: Snapshot) -> Decision[bool]:
+            removed = snapshot.value is not None and known in (None, state)
+            return Decision(result=removed, write=DELETE if removed else KEEP)
+
+        return self._transact(task, decide)
 
     def sweep(self, task: str) -> Swept | None:
         """End the live attempt of this task as abandoned if it is stale or provably dead now."""
@@ -189,9 +206,7 @@ class Tasks:
     def ignore(self, task: str, *, reason: str, by: str) -> Changed:
         """Ask the fleet to leave the task alone until `unignore`; `reason` has 1-500 characters."""
         task = check_id(task)
-        reason = reason.strip()
-        if not 1 <= len(reason) <= REASON_CHARACTERS_MAX:
-            raise InvalidInput(f"a reason has 1 to {REASON_CHARACTERS_MAX} characters")
+        reason = check_reason(reason)
         return self._transact(
             task,
             lambda state, snapshot: administration.decide_ignore(
@@ -238,22 +253,24 @@ class Tasks:
             old = snapshot.now.at_ms - state.updated_ms > older_than_ms
             return state if old and state.status in ENDINGS and state.ignored is None else None
 
-        def look(snapshot: Snapshot) -> Decision[tuple[int, Document] | None]:
-            state = due(snapshot)
-            return Decision(result=None if state is None else (snapshot.revision, dump(state)))
+        def look(snapshot: Snapshot) -> Decision[Document | None]:
+            return Decision(result=None if due(snapshot) is None else snapshot.value)
 
-        found = self.store.transact(TASKS, task, look)
-        if found is None:
+        document = self.store.transact(TASKS, task, look)
+        if document is None:
             return False
-        revision, document = found
-        self.store.transact(ARCHIVE, task, lambda snapshot: Decision(result=None, write=document))
+
+        def keep(snapshot: Snapshot) -> Decision[bool]:
+            older = snapshot.value is not None and _age_rank(snapshot.value) > _age_rank(document)
+            return Decision(result=False) if older else Decision(result=True, write=document)
 
         def remove(snapshot: Snapshot) -> Decision[bool]:
-            if snapshot.revision != revision or due(snapshot) is None:
+            # Compared by content: revisions begin anew when a task comes back, and this may stand still for days.
+            if snapshot.value != document or due(snapshot) is None:
                 return Decision(result=False)
             return Decision(result=True, write=DELETE, events=(administration.archived_event(task, document),))
 
-        return self.store.transact(TASKS, task, remove)
+        return self.store.transact(ARCHIVE, task, keep) and self.store.transact(TASKS, task, remove)
 
     # Inside
 
@@ -306,6 +323,23 @@ class Tasks:
             return alive
         first_seen = self._sightings.first_seen(state.task, alive.future)
         return liveness(state, beat, now, self._rules, dead=dead, first_seen=first_seen)
+
+
+def check_reason(reason: object) -> str:
+    """The audited reason of a person: 1 to 500 characters that are not blank, without those around it."""
+    text = reason.strip() if isinstance(reason, str) else ""
+    if not 1 <= len(text) <= REASON_CHARACTERS_MAX:
+        raise InvalidInput(f"a reason has 1 to {REASON_CHARACTERS_MAX} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("the reason contains a lone surrogate") from None
+    return text
+
+
+def _age_rank(document: Document) -> tuple[int, str]:
+    """Orders the states of one task: by fence, then by the moment of the last change."""
+    return document["fence"], document["updated_at"]
 
 
 def _matches(view: TaskView, *, status: str | None, owner: str | None, stale: bool | None) -> bool:

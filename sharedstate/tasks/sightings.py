@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from sharedstate import logs
 from sharedstate.clock import Instant
+from sharedstate.errors import Corrupt, StoreError
 from sharedstate.store import Beat, Decision, Snapshot, Store
 
 _COLLECTION = "sightings"
@@ -15,22 +17,30 @@ class Sightings:
         self._store = store
 
     def first_seen(self, task: str, beat: Beat) -> Instant | None:
-        """When this very beat was first noted, or None. Reads only."""
-        found = self._store.get(_COLLECTION, task)
-        if found is None or found.value.get("beat") != _fingerprint(beat):
+        """When this very beat was first noted, or None (also when that cannot be read). Reads only."""
+        try:
+            found = self._store.get(_COLLECTION, task)
+            if found is None or found.value.get("beat") != _fingerprint(beat):
+                return None
+            return Instant(**found.value["seen"])
+        except (StoreError, Corrupt, KeyError, TypeError):
             return None
-        seen = found.value["seen"]
-        return Instant(at_ms=seen["at_ms"], boot_ms=seen["boot_ms"], boot_id=seen["boot_id"])
 
     def note(self, task: str, beat: Beat) -> None:
-        """Remember that this beat was seen now, unless it is remembered already. A lost note only delays a takeover."""
+        """Remember that this beat was seen now, unless it is remembered already.
+
+        A lost note only delays a takeover, so a store that fails is a warning.
+        """
 
         def decide(snapshot: Snapshot) -> Decision[None]:
             if snapshot.value is not None and snapshot.value.get("beat") == _fingerprint(beat):
                 return Decision(result=None)
             return Decision(result=None, write={"beat": _fingerprint(beat), "seen": snapshot.now.fields()})
 
-        self._store.transact(_COLLECTION, task, decide, durability="relaxed")
+        try:
+            self._store.transact(_COLLECTION, task, decide, durability="relaxed", derived=True)
+        except (StoreError, Corrupt) as error:
+            logs.warn("a heartbeat of %r from the future was not noted: %s", task, error)
 
 
 def _fingerprint(beat: Beat) -> list[object]:

@@ -1,7 +1,7 @@
 """A whole POSIX-like disk in memory, shared by simulated processes, that can lose power.
 
     disk = SimDisk(seed=1)
-    store = FileStore("/work", host=disk.host())
+    store = FileStore("/state", host=disk.host())
     disk.crash(pid)                   # one process dies: its descriptors and locks go, the page cache stays
     disk.power_cut(random.Random(7))  # all die; the tree becomes one that a cut may leave; a new boot begins
 

@@ -25,7 +25,7 @@ class Crashed(BaseException):
 class OpenFile:
     """One open file description: what flock locks belong to."""
 
-    __slots__ = ("append", "inode", "reads", "writes")
+    __slots__ = ("append", "failures", "inode", "reads", "writes")
 
     def __init__(self, inode: Inode, flags: int) -> None:
         access = flags & _ACCESS
@@ -33,6 +33,7 @@ class OpenFile:
         self.reads = access in (os.O_RDONLY, os.O_RDWR)
         self.writes = access in (os.O_WRONLY, os.O_RDWR)
         self.append = bool(flags & os.O_APPEND)
+        self.failures = inode.failures if isinstance(inode, File) else 0
 
 
 class SimHost(MachineHost):
@@ -185,8 +186,13 @@ class SimHost(MachineHost):
 
     def fsync(self, fd: int) -> None:
         """Make a file's bytes, or a directory's names, stable."""
-        inode = self.file_of(fd).inode
-        if not isinstance(inode, File | Directory):
+        held = self.file_of(fd)
+        inode = held.inode
+        if isinstance(inode, File):
+            if inode.failures != held.failures:  # somebody else's fsync failed, and dropped what this one has written
+                held.failures = inode.failures
+                raise os_error(errno.EIO)
+        elif not isinstance(inode, Directory):
             raise os_error(errno.EINVAL)
         inode.sync()
 
@@ -196,9 +202,10 @@ class SimHost(MachineHost):
 
     def fail_fsync(self, fd: int) -> None:
         """What a failing fsync leaves: nothing stable, and nothing that a second fsync would write."""
-        inode = self.file_of(fd).inode
-        if isinstance(inode, File):
-            inode.forget_dirty()
+        held = self.file_of(fd)
+        if isinstance(held.inode, File):
+            held.inode.drop_dirty()
+            held.failures = held.inode.failures
 
     def fstat(self, fd: int) -> FileInfo:
         """Status of an open file."""

@@ -169,10 +169,11 @@ class FaultHost(InterposedHost):
             self._fail(operation, name, fault.error, arguments)
         if fault.short and operation == "pwrite":
             arguments = shortened(arguments)
-        result = self._done(operation, arguments, function(*arguments, **named))
-        if fault.crash == "after":
-            self.crash()
-        return result
+        try:
+            return self._done(operation, arguments, function(*arguments, **named))
+        finally:  # also after a call that failed by itself
+            if fault.crash == "after":
+                self.crash()
 
     def _done(self, operation: str, arguments: tuple[Any, ...], result: Any) -> Any:
         if operation in ("open", "open_dir"):

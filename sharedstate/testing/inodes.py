@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 
 SECTOR = 512
+PAGE = 4096
 _PENDING_MAX = 64  # older changes count as written back: the kernel does not wait for ever either
 _STYLES = ("nothing", "everything", "random", "random")
 _TRUNCATED = -1
@@ -59,13 +60,15 @@ class Special(Inode):
 class File(Inode):
     """A regular file: `content` as readers see it, `stable` as the disk has it, and the writes between the two."""
 
-    __slots__ = ("_dirty", "content", "stable")
+    __slots__ = ("_dirty", "_dropped", "content", "failures", "stable")
 
     def __init__(self, *, number: int, uid: int, mode: int, mtime_ns: int) -> None:
         super().__init__(number=number, uid=uid, mode=mode, mtime_ns=mtime_ns)
         self.content = bytearray()
         self.stable = bytearray()
+        self.failures = 0  # of fsync; each open file hears once of those since it was opened or last heard
         self._dirty: list[tuple[int, bytes]] = []
+        self._dropped = False
 
     def write(self, offset: int, raw: bytes) -> None:
         """Put bytes into the page cache; a gap reads as zeros."""
@@ -78,14 +81,18 @@ class File(Inode):
         self._note(_TRUNCATED, b"")
 
     def sync(self) -> None:
-        """Make every byte stable."""
+        """Make every byte stable, except those that a failed fsync has dropped."""
         for offset, raw in self._dirty:
             _apply(self.stable, offset, raw)
+            if self._dropped and offset != _TRUNCATED:
+                self._write_back_pages(offset, len(raw))
         self._dirty.clear()
 
-    def forget_dirty(self) -> None:
-        """A failed fsync: the kernel drops the dirty mark, so a second fsync succeeds without having written."""
+    def drop_dirty(self) -> None:
+        """A failed fsync: the kernel drops the dirty marks, so a second fsync succeeds without having written."""
         self._dirty.clear()
+        self._dropped = True
+        self.failures += 1
 
     def survivor(self, rng: random.Random) -> File:
         """One content that a power cut may leave."""
@@ -93,6 +100,11 @@ class File(Inode):
         left.content = self._content_left(rng)
         left.stable = bytearray(left.content)
         return left
+
+    def _write_back_pages(self, offset: int, count: int) -> None:
+        """The kernel writes whole pages: what was dropped around a later write goes with it."""
+        start, end = offset // PAGE * PAGE, min(len(self.content), -(-(offset + count) // PAGE) * PAGE)
+        _apply(self.stable, start, bytes(self.content[start:end]))
 
     def _note(self, offset: int, raw: bytes) -> None:
         self._dirty.append((offset, raw))

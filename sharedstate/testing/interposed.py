@@ -59,6 +59,10 @@ class InterposedHost(Host):
         """As `inner`."""
         return self.inner.is_dead(process)
 
+    def is_stopped(self, process: Process) -> bool:
+        """As `inner`."""
+        return self.inner.is_stopped(process)
+
     # Files and locks
 
     def open_dir(self, name: str, *, dir_fd: int | None = None) -> int:

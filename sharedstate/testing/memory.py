@@ -75,6 +75,7 @@ class MemoryStore:
         *,
         journal: str = "events",
         durability: Durability = "full",
+        derived: bool = False,
     ) -> T:
         """Run `decide` under the store's lock and carry the decision out. A write from inside `decide` is refused."""
         self._check_outage()

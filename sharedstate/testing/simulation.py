@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
@@ -57,10 +57,13 @@ class Simulation:
     """The disk, the clients, the seeded scheduler.
 
     `disk` may be looked at and arranged before `run`; `history` is a list for whatever the clients record.
-    `counts` says how often each kind of disturbance happened. `trace` is a number that is equal for equal runs.
+    `errors` names the calls that may fail and how. `counts` says how often each disturbance happened. `trace` is a
+    number that is equal for equal runs.
     """
 
-    def __init__(self, seed: int, *, faults: Faults | None = None) -> None:
+    def __init__(
+        self, seed: int, *, faults: Faults | None = None, errors: Mapping[str, Sequence[int]] = PLAUSIBLE
+    ) -> None:
         try:
             greenlet = import_module("greenlet")
         except ImportError as error:
@@ -71,8 +74,9 @@ class Simulation:
         self.random = random.Random(seed)  # noqa: S311 - reason: a run must replay
         self.disk = SimDisk(seed=seed)
         self.faults = faults or Faults()
+        self.errors = errors
         self.history: list[Any] = []
-        self.counts = dict.fromkeys((*_DISTURBANCES, "restart"), 0)
+        self.counts: dict[str, int] = dict.fromkeys((*_DISTURBANCES, "restart"), 0)
         self.steps = 0
         self.trace = 0
         self.draining = False
@@ -178,7 +182,7 @@ class Simulation:
     def raise_error(self, host: SimHost, operation: str, name: str, arguments: tuple[Any, ...]) -> NoReturn:
         """Fail a call with an error that a kernel might give."""
         fail(host, operation, arguments)
-        error = self.random.choice(PLAUSIBLE[operation])
+        error = self.random.choice(self.errors[operation])
         raise OSError(error, f"simulated, seed {self.seed} step {self.steps}", name or None)
 
     def kill(self, client: Client) -> NoReturn:
@@ -260,7 +264,7 @@ class Simulation:
 
     def _disturb(self, client: Client, operation: str) -> str | None:
         kind = self._chosen_disturbance()
-        if (kind == "error" and operation not in PLAUSIBLE) or (kind in _OF_WRITES and operation != "pwrite"):
+        if (kind == "error" and operation not in self.errors) or (kind in _OF_WRITES and operation != "pwrite"):
             return None
         self.counts[kind] += 1
         if kind == "error":

@@ -8,8 +8,9 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Barrier
+from random import uniform
 from statistics import median
-from time import monotonic_ns, perf_counter_ns
+from time import monotonic_ns, perf_counter_ns, sleep
 from typing import Any
 
 from sharedstate import Claimed, Released, SharedState
@@ -31,10 +32,10 @@ Work = Callable[[str, int, int], Any]
 
 def distinct(bench: Bench) -> Iterator[Row]:
     """Throughput of durable changes by eight processes, each on its own tasks; the three designs take turns."""
-    slot_ms = bench.choose(full=1500, quick=700)
+    slot_ms = bench.choose(full=1500, quick=500)
     designs: dict[str, Work] = {"ours": _own_tasks, "registry": _one_registry, "one lock": _one_lock}
     counts: dict[str, list[float]] = {name: [] for name in designs}
-    for number in range(bench.choose(full=5, quick=3)):
+    for number in range(bench.choose(full=5, quick=2)):
         for name, work in designs.items():
             folder = bench.folder(f"distinct-{name.replace(' ', '-')}-{number}")
             _prepare(folder)
@@ -56,15 +57,11 @@ def distinct(bench: Bench) -> Iterator[Row]:
 
 
 def hot(bench: Bench) -> Iterator[Row]:
-    """Eight processes claim one task as fast as they can; who gets it releases it at once."""
-    slot_ms = bench.choose(full=6000, quick=2500)
+    """Eight processes claim one task, each again after a pause of 1 to 5 ms; who gets it releases it at once."""
+    slot_ms = bench.choose(full=6000, quick=1500)
     for place, memory in (("disk", False), ("tmpfs", True)):
         folder = bench.folder(f"hot-{place}", memory=memory)
-        with opened(os.path.join(folder, "state")) as state:
-            state.claims.claim(HOT_TASK)
-            state.claims.release(HOT_TASK)
-            found = _together(_one_task, folder, slot_ms)
-            _check(state, [operation for told, _ in found for operation in told])
+        found = _compete(folder, _one_task, slot_ms)
         wins = sorted(sum(operation.kind == "claim" for operation in told) for told, _ in found)
         yield Row(
             case=f"8 processes, one task ({place}): owners at once",
@@ -80,8 +77,21 @@ def hot(bench: Bench) -> Iterator[Row]:
             note=f"{wins[0]} to {wins[-1]}",
         )
         yield _wait(f"wait of a claim ({place}), p99", [waits for _, waits in found], aim=at_most(WAIT_US_MAX))
-        found = _together(_one_flock, bench.folder(f"flock-{place}", memory=memory), slot_ms // 2)
-        yield _wait(f"control: raw flock + durable replace ({place}), p99", found)
+        found = _compete(bench.folder(f"hammered-{place}", memory=memory), _one_task_without_pause, slot_ms // 2)
+        about = f"the same without any pause, 8 busy processes on {os.cpu_count()} cores ({place})"
+        yield _wait(about, [waits for _, waits in found])
+        waits = _together(_one_flock, bench.folder(f"flock-{place}", memory=memory), slot_ms // 2)
+        yield _wait(f"control: raw flock + durable replace, with the pause ({place})", waits)
+
+
+def _compete(folder: str, work: Work, slot_ms: int) -> list[tuple[list[Operation], list[int]]]:
+    """What each process saw and how long its claims waited; raises `Broken` when two held the task at once."""
+    with opened(os.path.join(folder, "state")) as state:
+        state.claims.claim(HOT_TASK)
+        state.claims.release(HOT_TASK)
+        found = _together(work, folder, slot_ms)
+        _check(state, [operation for told, _ in found for operation in told])
+    return found
 
 
 def _wait(case: str, waits: list[list[int]], *, aim: Aim | None = None) -> Row:
@@ -190,11 +200,23 @@ def _one_lock(folder: str, index: int, until_ns: int) -> int:
 
 
 def _one_task(folder: str, index: int, until_ns: int) -> tuple[list[Operation], list[int]]:
+    return _ask_again_and_again(folder, index, until_ns, pause=_pause)
+
+
+def _one_task_without_pause(folder: str, index: int, until_ns: int) -> tuple[list[Operation], list[int]]:
+    return _ask_again_and_again(folder, index, until_ns, pause=lambda: None)
+
+
+def _ask_again_and_again(
+    folder: str, index: int, until_ns: int, *, pause: Callable[[], None]
+) -> tuple[list[Operation], list[int]]:
     owner = f"bench/{index}"
     told: list[Operation] = []
     waits_ns: list[int] = []
     with opened(os.path.join(folder, "state"), owner=owner) as state:
-        while (start := monotonic_ns()) < until_ns:
+        while monotonic_ns() < until_ns:
+            pause()
+            start = monotonic_ns()
             began_ns = perf_counter_ns()
             claimed = state.claims.claim(HOT_TASK, reopen=True)
             waits_ns.append(perf_counter_ns() - began_ns)
@@ -214,11 +236,16 @@ def _one_flock(folder: str, index: int, until_ns: int) -> list[int]:
     waits_ns: list[int] = []
     floor = Floor(folder, json.dumps(_entry(index), indent=2).encode() * 2, durable=True)
     while monotonic_ns() < until_ns:
+        _pause()
         began_ns = perf_counter_ns()
         floor.replace(0)
         waits_ns.append(perf_counter_ns() - began_ns)
     floor.close()
     return waits_ns
+
+
+def _pause() -> None:
+    sleep(uniform(0.001, 0.005))
 
 
 def _told(owner: str, kind: Any, fence: int, start_ns: int) -> Operation:

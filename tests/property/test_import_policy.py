@@ -4,7 +4,7 @@ twice is once.
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharedstate.ids import digest_of
@@ -32,12 +32,12 @@ def described(entry: Foreign) -> Foreign:
 entries = st.builds(
     Foreign,
     task=st.just(TASK),
-    ledger=st.sampled_from((SHARED, CLAIMS)),
+    ledger=st.sampled_from((SHARED, SHARED, CLAIMS)),
     fingerprint=st.just(""),
-    moment_ms=st.integers(0, 5).map(lambda step: step * 1000),
-    status=st.sampled_from(STATUSES),
+    moment_ms=st.integers(0, 50).map(lambda step: step * 1000),
+    status=st.sampled_from((*STATUSES, *["claimed"] * len(STATUSES))),  # the interesting half
     owner=st.sampled_from((None, *OWNERS)),
-    digest=st.sampled_from(("", digest_of("one"), digest_of("two"))),
+    digest=st.sampled_from((digest_of("one"), digest_of("two"), "")),
     seen_ms=st.sampled_from((0, WALL_MS_AT_START - 1000, WALL_MS_AT_START + 10**9)),
     ttl_ms=st.just(60_000),
     attempts=st.integers(0, 5),
@@ -94,6 +94,7 @@ class World:
         self.touched = self.touched or self.store.get(TASKS, TASK) != before
 
 
+@settings(max_examples=400)
 @given(steps)
 def test_imports_never_lower_a_fence_nor_override_what_happened_here(sequence: list[Foreign | tuple[str, str]]) -> None:
     world, fence = World(), 0

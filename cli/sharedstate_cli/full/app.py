@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from typer.main import get_command
 
 from sharedstate_cli import hot
 from sharedstate_cli.full import suggestions
 from sharedstate_cli.hot import Parsed, Usage
+from sharedstate_cli.session import is_capable
 from sharedstate_cli.table import COMMANDS, EVERYWHERE, Command, Param
 
 PROGRAM = "claims"
@@ -27,6 +31,10 @@ def parse(words: Sequence[str]) -> Parsed | int:
     """The command line as values, or the exit code when help or completion has been printed. Raises `Usage`."""
     found: list[Parsed] = []
     command, own, rest = _split(list(words))
+    if COMPLETE_VARIABLE in os.environ:
+        from typer._completion_classes import completion_init  # done only for its own --install-completion otherwise
+
+        completion_init()
     program = get_command(application(found.append, rest=rest))
     try:
         code = program.main(own, prog_name=PROGRAM, standalone_mode=False)
@@ -59,7 +67,8 @@ def completion_script(shell: str) -> str:
     """The completion script of `bash`, `zsh` or `fish`, as typer makes it."""
     from typer._completion_shared import get_completion_script  # not exported where it is documented
 
-    return get_completion_script(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, shell=shell)
+    wanted = {"prog_name": PROGRAM, "complete_var": COMPLETE_VARIABLE, "shell": shell}
+    return get_completion_script(**wanted)
 
 
 def _group(about: str, *, epilog: str | None = None) -> typer.Typer:
@@ -68,10 +77,21 @@ def _group(about: str, *, epilog: str | None = None) -> typer.Typer:
         epilog=epilog,
         no_args_is_help=True,
         add_completion=False,
-        rich_markup_mode=None,
+        rich_markup_mode="rich" if _a_person_looks() else None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
+
+
+def _a_person_looks() -> bool:
+    """Whether help may be drawn with boxes and colour; in a pipe it is plain text."""
+    stream = sys.stdout
+    return stream is not None and stream.isatty() and is_capable()
+
+
+def _safe(text: str) -> str:
+    """The text, escaped where brackets would be markup."""
+    return escape(text) if _a_person_looks() else text
 
 
 def _split(words: list[str]) -> tuple[Command | None, list[str], Sequence[str] | None]:
@@ -89,7 +109,7 @@ def _hint(command: Command | None) -> str:
 
 
 def _help(command: Command) -> str:
-    return f"{command.about}\n\n{command.details}" if command.details else command.about
+    return _safe(f"{command.about}\n\n{command.details}" if command.details else command.about)
 
 
 def _callback(command: Command, take: Callable[[Parsed], None], rest: Sequence[str] | None) -> Callable[..., None]:
@@ -115,7 +135,7 @@ def _parameter(param: Param) -> inspect.Parameter:
     about = param.about
     if param.default not in (None, False):
         about = f"{about} [default: {param.default}]"
-    common: dict[str, Any] = {"help": about, "show_default": False, "metavar": param.shown}
+    common: dict[str, Any] = {"help": _safe(about), "show_default": False, "metavar": param.shown}
     common["autocompletion"] = suggestions.for_param(param)
     if param.flags:
         if param.kind == "flag":

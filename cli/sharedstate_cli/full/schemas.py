@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sharedstate.events import EVENT_TYPES
-from sharedstate.tasks.model import HISTORY_ENTRIES_MAX, STATUSES
+from sharedstate.tasks.model import HISTORY_ENTRIES_MAX
 from sharedstate_cli.table import SCHEMAS
 
 Count = Annotated[int, Field(ge=0)]
@@ -18,7 +18,7 @@ Fence = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0)]
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 TaskId = Annotated[str, Field(min_length=1, max_length=200)]
-Status = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
+Status = Literal["new", "claimed", "complete", "failed", "abandoned"]
 
 
 class Open(BaseModel):
@@ -47,7 +47,7 @@ class NotOk(Open):
 # On disk
 
 
-class ProcessField(Open):
+class BoundTo(Open):
     """The process that a claim is bound to."""
 
     pid: Count
@@ -67,7 +67,7 @@ class LeaseField(Open):
     claimed_at: Moment
     boot_id: str
     boot_ms: Count
-    process: ProcessField | None = None
+    process: BoundTo | None = None
     scope: list[str] = []
     meta: dict[str, str] = {}
     degraded: bool = False
@@ -117,7 +117,7 @@ class Event(Open):
     seq: Fence
     at: Moment
     record: str
-    type: Annotated[str, Field(json_schema_extra={"enum": sorted(EVENT_TYPES)})]
+    type: Annotated[str, Field(description="A later version may add types.", examples=sorted(EVENT_TYPES))]
     task: TaskId
     owner: str | None = None
     fence: Count | None = None

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from sharedstate.errors import BadSettings
 from sharedstate.settings import SETTINGS, Settings
-from sharedstate_cli.report import Grid, Report
+from sharedstate_cli.report import Grid, Report, error_document
 from sharedstate_cli.session import Session
 
 
 def show(session: Session, *, origin: bool) -> Report:
-    """The resolved settings. Raises `BadSettings`, naming the setting and its origin."""
-    state = session.state
+    """The resolved settings. Where they make no sense: the fault, what the environment says, and exit code 78."""
+    try:
+        state = session.state
+    except BadSettings as error:
+        return _unresolved(error)
     document: dict[str, Any] = {"ok": True, "root": state.root, "settings": _values(state.settings)}
     if origin:
         document["origins"] = dict(state.settings.origins)
     columns = ("SETTING", "VALUE", "ORIGIN", "VARIABLE") if origin else ("SETTING", "VALUE")
     return Report(document=document, grid=Grid(columns=columns, rows=_rows(state.settings, origin=origin)))
+
+
+def _unresolved(error: BadSettings) -> Report:
+    """What can be told of settings that make no sense: the fault, and every variable that is set."""
+    given = {setting.env: os.environ[setting.env] for setting in SETTINGS if os.environ.get(setting.env)}
+    fault = error_document(code=error.code, message=str(error), hint="correct the named setting", retryable=False)
+    grid = Grid(columns=("VARIABLE", "VALUE"), rows=tuple(given.items()))
+    document = {**fault, "environment": given}
+    return Report(code=error.exit_code, document=document, grid=grid, problems=(str(error),))
 
 
 def _values(settings: Settings) -> dict[str, Any]:

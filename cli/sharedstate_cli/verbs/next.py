@@ -26,7 +26,7 @@ def claim_next(session: Session, *, source: str | None, **options: Any) -> Repor
     with GiveBack(session) as held:
 
         def ask(undivided: Undivided) -> Any:
-            return claims.claim_next(_checked(candidates(session, source), undivided), **given)
+            return claims.claim_next(undivided.between(candidates(session, source)), **given)
 
         answer = held.claim(ask)
         report = claimed_report(answer) if isinstance(answer, Claimed) else _nothing(answer)
@@ -46,13 +46,6 @@ def candidates(session: Session, source: str | None) -> Iterator[str]:
                 yield from lines_of(stream, what=source)
         except OSError as error:
             raise InvalidInput(f"cannot read {source}: {error.strerror}") from None
-
-
-def _checked(ids: Iterator[str], undivided: Undivided) -> Iterator[str]:
-    """The ids; between two of them no claim is under way, so a Ctrl-C takes effect there."""
-    for task in ids:
-        undivided.check()
-        yield task
 
 
 def _known(session: Session) -> list[str]:

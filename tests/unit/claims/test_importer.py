@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from sharedstate import jsonio
 from sharedstate.claims.importer import FILE_BYTES_MAX, ImportedEntry, ImportReport, import_ledgers
 from sharedstate.claims.translation import moment_of
 from sharedstate.connect import SharedState
-from sharedstate.tasks.outcomes import Claimed, Kept, Lost, Refused
+from sharedstate.store import Versioned
+from sharedstate.tasks.outcomes import Claimed, Kept, Lost, Refused, Released
+from sharedstate.tasks.service import TaskView
 from sharedstate.testing.clock import WALL_MS_AT_START, FakeHost
 from sharedstate.testing.memory import MemoryStore
 
@@ -39,7 +42,7 @@ def by_task(report: ImportReport, file: int = 0) -> dict[str, ImportedEntry]:
 
 
 def documents(state: SharedState) -> dict[str, Any]:
-    return {found.key: found.fields() for found in state.store.scan("tasks") if hasattr(found, "key")}
+    return {found.key: found.fields() for found in state.store.scan("tasks") if isinstance(found, Versioned)}
 
 
 def status_of(state: SharedState, task: str) -> str:
@@ -111,7 +114,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(state: SharedState, tmp_path
 
 def test_an_imported_claim_is_as_old_as_its_last_heartbeat(state: SharedState) -> None:
     import_ledgers(state.claims, FILES)
-    stale = {view.state.task for view in state.tasks.list(stale=True) if hasattr(view, "state")}
+    stale = {view.state.task for view in state.tasks.list(stale=True) if isinstance(view, TaskView)}
     assert stale == {"T-null-heartbeat", "C-expired"}
     live = state.tasks.get("T-live")
     assert live is not None
@@ -297,6 +300,25 @@ def test_at_most_a_hundred_history_entries_are_taken(state: SharedState, tmp_pat
     assert view is not None
     assert len(view.state.history) == 100
     assert [view.state.history[index]["event"] for index in (0, 98, 99)] == ["step-151", "step-249", "imported"]
+
+
+def test_the_largest_entry_still_fits_and_can_be_ended(state: SharedState, tmp_path: Path) -> None:
+    bad = "\x01" * 5000
+    entry: dict[str, Any] = {
+        "task_id": "T",
+        "status": "claimed",
+        "claimed_at": NOW_S,
+        "instance_id": OWNER,
+        "claim_token": "12345678-token",
+        "metadata": {f"name-{number}": bad for number in range(60)},
+        "unknown": "\x01" * 2000,
+    }
+    assert imported(state, tmp_path, entry, "task-claims.json").outcome == "changed"
+    log = [{"at": NOW_S, "event": bad, "ownerId": bad, "status": bad, "details": bad}] * 120
+    entry = {"taskId": "U", "status": "failed", "lastError": bad, "ignoreReason": bad, "eventLog": log, "odd": bad}
+    assert imported(state, tmp_path, entry).outcome == "changed"
+    assert isinstance(state.claims.release("T", status="failed", error=bad), Released)
+    assert max(len(jsonio.encode(found["value"])) for found in documents(state).values()) < 900_000
 
 
 def test_an_unreadable_record_blocks_its_own_entry_only(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sharedstate.host import Host
 from sharedstate.testing.disk import SimDisk, SimHost
+from sharedstate.testing.interposed import InterposedHost
 
 _NAMES = st.sampled_from(
     ("a", "b", "c", "d", "d/a", "d/b", "e", "e/a", "../d", "d/..", ".", "a/b", "link", "link/a", "dead", "fifo",
@@ -154,10 +155,14 @@ def test_every_call_answers_as_on_a_real_directory(calls: list[tuple[Any, ...]])
         shutil.rmtree(top)
 
 
+def _inherited(kind: type[Host]) -> set[str]:
+    names = {name for name, value in vars(Host).items() if callable(value) and not name.startswith("_")}
+    return {name for name in names if getattr(kind, name) is getattr(Host, name)}
+
+
 def test_sim_host_simulates_every_public_call_of_the_host() -> None:
-    inherited = {
-        name
-        for name, value in vars(Host).items()
-        if callable(value) and not name.startswith("_") and getattr(SimHost, name) is value
-    }
-    assert inherited == set(), "these would reach the real machine"
+    assert _inherited(SimHost) == set(), "these would reach the real machine"
+
+
+def test_interposed_host_forwards_every_public_call_of_the_host() -> None:
+    assert _inherited(InterposedHost) == set(), "these would pass by the host inside"

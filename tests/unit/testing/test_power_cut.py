@@ -59,7 +59,7 @@ def _in_place(host: SimHost, folder: int) -> None:
 
 def _disk() -> SimDisk:
     disk = SimDisk()
-    disk.write("/work/record", _OLD)
+    disk.write("/state/record", _OLD)
     disk.sync()
     return disk
 
@@ -71,11 +71,11 @@ def _left_after(writer: Writer, *, calls_max: int = 1000) -> set[bytes]:
         disk = _disk()
         host = _Limited(disk, calls_max)
         try:
-            writer(host, host.open_dir("/work"))
+            writer(host, host.open_dir("/state"))
         except Crashed:
             pass
         disk.power_cut(random.Random(seed))
-        left.add(disk.read("/work/record"))
+        left.add(disk.read("/state/record"))
     return left
 
 

@@ -1,0 +1,78 @@
+"""Parameters that several commands share, so that one word means one thing everywhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sharedstate_cli.grammar import Param
+
+JSON: Final = Param(
+    name="json", flags=("--json",), kind="flag", default=False, about="One JSON object on stdout, errors too."
+)
+DIR: Final = Param(
+    name="dir",
+    flags=("--dir",),
+    metavar="PATH",
+    ids="folder",
+    about="State root; default: SHARED_STATE_DIR, else beside the repository's common git directory.",
+)
+EVERYWHERE: Final = (JSON, DIR)
+
+TASK: Final = Param(name="task", metavar="TASK", required=True, ids="all", about="Task id.")
+TASK_OR_STDIN: Final = Param(
+    name="task",
+    metavar="TASK",
+    required=True,
+    ids="all",
+    about="Task id, or - for ids from standard input, one a line.",
+)
+LIVE_OR_STDIN: Final = TASK_OR_STDIN.replace(ids="live")
+OWNER: Final = Param(
+    name="owner", flags=("--owner",), metavar="ID", about="Who acts; default: SHARED_STATE_OWNER, else see whoami."
+)
+TOKEN: Final = Param(
+    name="token",
+    flags=("--token",),
+    metavar="T",
+    about="Secret of the attempt; default: this machine's owner-only ledger.",
+)
+LEASE: Final = (
+    Param(
+        name="ttl",
+        flags=("--ttl",),
+        kind="duration",
+        about="Unrenewed for longer, the claim may be taken over (300s, 5m, 1h30m); default: the stale threshold.",
+    ),
+    Param(name="meta", flags=("--meta",), kind="pair", many=True, about="A note kept with the claim; repeatable."),
+    Param(
+        name="scope",
+        flags=("--scope",),
+        metavar="PATH",
+        many=True,
+        ids="file",
+        about="File or folder the work will touch; refused when another live claim's scope overlaps; repeatable.",
+    ),
+    Param(
+        name="priority",
+        flags=("--priority",),
+        kind="number",
+        about="Lower takes over from higher, if the owner is a configured coordinator.",
+    ),
+)
+FORCE: Final = (
+    Param(
+        name="force",
+        flags=("--force",),
+        kind="flag",
+        default=False,
+        about="Take the task over from a living holder; audited, needs --reason.",
+    ),
+    Param(name="reason", flags=("--reason",), metavar="TEXT", about="Why --force is right; kept in the journal."),
+)
+REOPEN: Final = Param(
+    name="reopen",
+    flags=("--reopen",),
+    kind="flag",
+    default=False,
+    about="Start an ended task again; its retries start over.",
+)

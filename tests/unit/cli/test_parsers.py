@@ -1,0 +1,169 @@
+"""The fast parser takes nothing that the full one would take otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sharedstate_cli import hot
+from sharedstate_cli.full import app
+from sharedstate_cli.hot import Parsed, Usage
+from sharedstate_cli.main import load
+from sharedstate_cli.table import BY_NAME, COMMANDS, EVERYWHERE, Command
+from tests.unit.cli.shell import Shell
+
+HOT = [command for command in COMMANDS if command.hot]
+
+
+def verdict(parse: object, words: Sequence[str]) -> object:
+    """The values, or the message and hint of a usage error, or None when the parser does not decide."""
+    assert callable(parse)
+    try:
+        found = parse(list(words))
+    except Usage as error:
+        return (str(error), error.hint)
+    return found if isinstance(found, Parsed) else None
+
+
+def agree(words: Sequence[str]) -> bool:
+    """Whether both give the same; True too where the fast one leaves it to the full one."""
+    fast = verdict(hot.parse, words)
+    return fast is None or fast == verdict(app.parse, words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "claim T",
+        "claim T --json",
+        "claim --json --dir x T --ttl 5m",
+        "claim T --ttl=5m --owner=me/you",
+        "claim T --owner --json",
+        "claim T --owner -- x",
+        "claim -- T",
+        "claim -- --json",
+        "claim -",
+        "claim T --meta a=1 --meta b=2 --meta=c=3=4",
+        "claim T --owner a --owner b",
+        "claim T --owner=",
+        "claim T --json=true",
+        "claim T --js",
+        "claim T -x",
+        "claim T --ttl 5x",
+        "claim T --priority -5",
+        "claim T --priority=-5",
+        "claim -5",
+        "claim",
+        "claim --",
+        "claim T U",
+        "claim --force --reason why T",
+        "release T --status failed",
+        "release T --status=done",
+        "run T -- ls -l --json",
+        "run --owner me T -- -- x",
+        "run -- ls",
+        "run T --",
+        "run T --owner -- ls",
+        "list --stale --stale",
+        "list extra",
+        "next --from - --ttl 1s",
+        "show T --help",
+        "show --help T",
+        "version",
+    ],
+)
+def test_both_parsers_agree(line: str) -> None:
+    assert agree(line.split())
+
+
+def test_a_line_may_hold_an_empty_word() -> None:
+    for words in (["claim", ""], ["claim", "T", "--owner", ""], ["run", "T", "--", ""], ["show", "", "--json"]):
+        assert agree(words)
+
+
+def lines(command: Command) -> st.SearchStrategy[list[str]]:
+    flags = [flag for param in (*command.params, *EVERYWHERE) for flag in param.flags]
+    text = st.sampled_from(
+        ["T", "a=b", "5m", "7", "-7", "failed", "all", "-", "--", "", "x y", "--json", "é", "-x", "="]
+    )
+    option = st.sampled_from(flags) if flags else st.just("--json")
+    word = st.one_of(text, option, st.builds("{}={}".format, option, text), st.builds("{}".format, st.text(max_size=5)))
+    return st.lists(word, max_size=7).map(lambda words: [*command.name.split(), *words])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(HOT).flatmap(lines))
+def test_both_parsers_agree_on_any_line(words: list[str]) -> None:
+    assert agree(words)
+
+
+@pytest.mark.parametrize("command", HOT, ids=lambda command: str(command.name))
+def test_the_fast_parser_takes_a_plain_line_of_every_hot_verb(command: Command) -> None:
+    words = [
+        command.name,
+        *("T" for param in command.params if param.required),
+        *(["--", "ls"] if command.rest else []),
+    ]
+    fast = verdict(hot.parse, words)
+    assert isinstance(fast, Parsed)
+    assert fast == verdict(app.parse, words)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+def test_help_names_every_option_with_its_default(
+    command: Command, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shell.text(command.name, "--help").code == 0
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert command.about in text
+    for param in (*command.params, *EVERYWHERE):
+        assert all(flag in text for flag in param.flags)
+        assert re.sub(r"\s+", " ", param.about) in text
+        if param.default not in (None, False):
+            assert f"[default: {param.default}]" in text
+
+
+def test_help_of_the_whole_names_every_command(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.parse(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {command.name.split()[0]} " in text for command in COMMANDS)
+    assert "\x1b" not in text
+
+
+def test_both_ways_give_the_same_results(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (
+        "show T",
+        "list",
+        "claim T --owner ws/x",
+        "retry-check T",
+        "renew T",
+        "whoami",
+        "version",
+        "release nobody",
+    )
+    shell("claim T")
+    fast = [shell(line) for line in lines]
+    monkeypatch.setattr(hot, "parse", lambda words: None)
+    assert [shell(line) for line in lines] == fast
+
+
+def test_names_in_the_table_are_unique_and_their_handlers_have_the_parameters() -> None:
+    assert len(BY_NAME) == len(COMMANDS)
+    for command in COMMANDS:
+        names = [param.name for param in (*command.params, *EVERYWHERE)]
+        flags = [flag for param in (*command.params, *EVERYWHERE) for flag in param.flags]
+        assert len(set(names)) == len(names)
+        assert len(set(flags)) == len(flags)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+def test_every_handler_takes_the_parameters_of_the_table(command: Command) -> None:
+    import inspect
+
+    signature = inspect.signature(load(command.handler))
+    given = {param.name: None for param in command.params} | ({"command": ()} if command.rest else {})
+    signature.bind(None, **given)
