@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -81,7 +82,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _watch_input(stopped: threading.Event) -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not through `sys.stdin`: a thread that waits in its buffer would make the interpreter abort at its end.
+    while os.read(0, 4096):
         pass
     stopped.set()
 

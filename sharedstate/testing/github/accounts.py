@@ -116,11 +116,6 @@ def get_app(call: Call) -> Response:
     return answer(call.view.app(_app(call)))
 
 
-def list_installations(call: Call) -> Response:
-    """Where the App is installed."""
-    return call.paged([_app(call)], call.view.installation)
-
-
 def get_installation(call: Call) -> Response:
     """The installation by its number."""
     return answer(call.view.installation(_installed(call)))
@@ -170,7 +165,7 @@ def list_installed_repos(call: Call) -> Response:
             "You must authenticate with an installation access token in order to list repositories for an"
             " installation.",
         )
-    repos = [call.view.repo(repo, call.state.level(call.viewer, repo)) for repo in call.state.repos.values()]
+    repos = [call.view.listed_repo(repo, call.state.level(call.viewer, repo)) for repo in call.state.repos.values()]
     return answer({"total_count": len(repos), "repositories": repos})
 
 
@@ -194,7 +189,6 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/orgs/{org}/installation", find_installation),
     ("GET", "/users/{username}/installation", find_installation),
     ("GET", "/app", get_app),
-    ("GET", "/app/installations", list_installations),
     ("GET", "/app/installations/{installation_id}", get_installation),
     ("POST", "/app/installations/{installation_id}/access_tokens", create_access_token),
     ("GET", "/installation/repositories", list_installed_repos),

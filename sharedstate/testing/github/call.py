@@ -180,13 +180,15 @@ class Call:
         return given
 
     def since_s(self, resource: str) -> int | None:
-        """The query parameter `since` in Unix seconds; 422 when it is no moment. Without an offset it is UTC."""
+        """The query parameter `since` in Unix seconds, UTC without an offset; 422 when it is no moment.
+
+        A plus sign that the client did not encode arrives as a space, and is refused.
+        """
         given = self.request.parameter("since")
         if not given:
             return None
         try:
-            # A plus sign that the client did not encode arrives as a space.
-            moment = datetime.fromisoformat(given.replace(" ", "+") if "T" in given else given)
+            moment = datetime.fromisoformat(given)
         except ValueError:
             raise invalid(resource, "since", "invalid") from None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -33,13 +33,14 @@ class Fault(Value):
     """One thing that goes wrong with one request.
 
     `applied`: whether GitHub carries the request out before the answer is lost. `retry_after_s`: what the header says,
-    None for none. `reset_in_s`: when the window of an exhausted primary limit ends. `lags`: how many lists miss the
-    fresh comment.
+    None for none. `status` (403 or 429) and `reset_in_s` are those of an exhausted primary limit. `lags`: how many
+    lists miss the fresh comment.
     """
 
     kind: Kind
     applied: bool = False
     retry_after_s: int | None = None
+    status: int = 403
     reset_in_s: int = 60
     lags: int = 1
 
@@ -51,6 +52,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "too-many": Fault(kind="too-many", retry_after_s=60),  # 429 with Retry-After
     "too-many-bare": Fault(kind="too-many"),  # 429 without
     "primary": Fault(kind="primary"),  # 403, nothing remaining until the reset
+    "primary-429": Fault(kind="primary", status=429),  # the same as 429
     "bad-gateway": Fault(kind="bad-gateway"),  # 502, not carried out
     "bad-gateway-applied": Fault(kind="bad-gateway", applied=True),  # 502, carried out
     "unavailable": Fault(kind="unavailable"),  # 503

@@ -51,11 +51,11 @@ def limited(turn: Turn, *, status: int, retry_after_s: int | None) -> Response:
     return with_limits(refusal.response(), turn.budget)
 
 
-def exhausted(turn: Turn) -> Response:
-    """The primary limit: nothing remains until the reset."""
+def exhausted(turn: Turn, *, status: int = 403) -> Response:
+    """The primary limit, as 403 or 429: nothing remains until the reset."""
     turn.budget.wait_until_ms = max(turn.budget.wait_until_ms, turn.budget.reset_s * 1000)
     whose = "127.0.0.1" if turn.identity is None else f"user ID {turn.identity.account.id}"
-    refusal = Refusal(403, f"API rate limit exceeded for {whose}.", docs=f"{_RATE_DOCS}#primary-rate-limit")
+    refusal = Refusal(status, f"API rate limit exceeded for {whose}.", docs=f"{_RATE_DOCS}#primary-rate-limit")
     return with_limits(refusal.response(), turn.budget)
 
 

@@ -78,7 +78,7 @@ def _project_document(call: Call, project: Project) -> dict[str, Any]:
 
 
 def _field_document(call: Call, project: Project, field: Field) -> dict[str, Any]:
-    document = {
+    document: dict[str, Any] = {
         "id": field.id,
         "node_id": f"PVTF_{field.id}",
         "project_url": _url(call, project),

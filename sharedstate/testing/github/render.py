@@ -141,6 +141,7 @@ class View(Value):
             "svn_url": page,
             "has_issues": True,
             "has_projects": True,
+            "has_downloads": True,
             "open_issues": open_count,
             "open_issues_count": open_count,
             "pushed_at": iso(repo.created_s),
@@ -148,6 +149,12 @@ class View(Value):
             "updated_at": iso(repo.created_s),
             "permissions": permissions(level),
         }
+
+    def listed_repo(self, repo: Repo, level: int) -> Document:
+        """A repository as lists show it."""
+        document = self.repo(repo, level)
+        del document["network_count"], document["subscribers_count"]
+        return document
 
     def short_repo(self, repo: Repo) -> Document:
         """A repository by its names."""

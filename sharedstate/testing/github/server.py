@@ -108,14 +108,18 @@ class _Conversation(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_S
     disable_nagle_algorithm = True
-    server: _Http
+
+    @property
+    def _http(self) -> _Http:
+        assert isinstance(self.server, _Http)
+        return self.server
 
     def setup(self) -> None:
         super().setup()
-        self.server.remember(self.connection)
+        self._http.remember(self.connection)
 
     def finish(self) -> None:
-        self.server.forget(self.connection)
+        self._http.forget(self.connection)
         super().finish()
 
     def __getattr__(self, name: str) -> Any:
@@ -127,7 +131,7 @@ class _Conversation(BaseHTTPRequestHandler):
         """The request log is the only log."""
 
     def _converse(self) -> None:
-        serves = self.server.serves
+        serves = self._http.serves
         request = self._request()
         if request is None:
             return
@@ -169,7 +173,7 @@ class _Conversation(BaseHTTPRequestHandler):
         elif response.how == "trickled":
             for start in range(0, len(whole), TRICKLE_BYTES):
                 self.wfile.write(whole[start : start + TRICKLE_BYTES])
-                self.server.serves.stopping.wait(TRICKLE_S)
+                self._http.serves.stopping.wait(TRICKLE_S)
         else:
             self.wfile.write(whole)
 

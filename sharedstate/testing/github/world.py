@@ -27,7 +27,7 @@ from sharedstate.testing.github.wire import Request, Response
 API_VERSION: Final = "2022-11-28"
 DEFAULT_HOST: Final = "127.0.0.1"
 _ENTERPRISE = "/api/v3"  # where GitHub Enterprise has its API
-_MEDIA = re.compile(r"application/vnd\.github(?:\.v3)?(?:\.(raw|text|html|full))?(?:\+json)?$")
+_MEDIA = re.compile(r"application/vnd\.github(?:\.(?:v3|[a-z-]+-preview))*(?:\.(raw|text|html|full))?(?:\+json)?$")
 
 _HOW: Final = {"timeout": "held", "reset": "reset", "truncated": "truncated", "trickled": "trickled"}
 
@@ -106,7 +106,7 @@ class World:
             return limited(turn, status=status, retry_after_s=fault.retry_after_s), 1
         if fault.kind == "primary":
             turn.budget.exhaust(reset_s=turn.now_s + fault.reset_in_s)
-            return self._metered(turn)
+            return exhausted(turn, status=fault.status), 0
         response, cost = (Response(status=502), 1)
         if fault.applied:
             response, cost = self._metered(turn)

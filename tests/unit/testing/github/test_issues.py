@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sharedstate.testing.github import FakeGitHub, Response
-
-ISSUES = "/repos/acme/app/issues"
+from tests.unit.testing.github.asking import ISSUES, sent
 
 
 @pytest.fixture
 def fake() -> FakeGitHub:
     return FakeGitHub(users={"bot": "push", "eve": "read"})
-
-
-def sent(fake: FakeGitHub, method: str, target: str, given: Any = None, *, user: str | None = "bot") -> Response:
-    body = None if given is None else json.dumps(given)
-    return fake.send(method, target, token=None if user is None else fake.token(user), body=body)
 
 
 def numbers(response: Response) -> list[int]:
