@@ -71,6 +71,7 @@ class FakeGitHub(People):
         self.clock = FakeMachine() if clock is None else clock
         self.world = World(clock=self.clock, limits=limits or Limits())
         self._server = Server(self.world, port=port, hold_s=hold_s, control=self._control)
+        self.turn = self._server.turn
         state, now_s = self.world.state, self.world.now_s()
         state.members = {login.lower() for login in members}
         state.associations = {login.lower(): word for login, word in (associations or {}).items()}
@@ -127,12 +128,12 @@ class FakeGitHub(People):
         """Answer one request directly: path with query, or a whole URL. Look at `Response.how` for lost answers."""
         authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         known = {"Host": self.url.partition("//")[2], "User-Agent": "sharedstate-tests", **authorization}
-        with self._server.turn:
+        with self.turn:
             return self.world.handle(request_of(method, target, headers={**known, **(headers or {})}, body=body))
 
     def connection_class(self) -> type[Connection]:
         """A class for `github.Requester.Requester.injectConnectionClasses` that reaches this world without sockets."""
-        return connection_class(self.world, turn=self._server.turn)
+        return connection_class(self.world, turn=self.turn)
 
     # Users
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from sharedstate.testing.github import changes
 from sharedstate.testing.github.projects import put_card
@@ -10,7 +14,27 @@ from sharedstate.testing.github.render import View
 from sharedstate.testing.github.state import Account, Card, Comment, Issue, Project, Repo
 from sharedstate.testing.github.world import World
 
+P = TypeVar("P")
 
+
+def _in_turn(people: type[P]) -> type[P]:
+    """Let every public method hold the turn, so that nothing changes while the server answers."""
+    for name, method in [*vars(people).items()]:
+        if inspect.isfunction(method) and not name.startswith("_"):
+            setattr(people, name, _held(method))
+    return people
+
+
+def _held(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def act(self: People, *args: Any, **kwargs: Any) -> Any:
+        with self.turn:
+            return method(self, *args, **kwargs)
+
+    return act
+
+
+@_in_turn
 class People:
     """The hands of people on a world. Issues are named by number, in `repo` or else the first repository.
 
@@ -18,6 +42,7 @@ class People:
     """
 
     world: World
+    turn: AbstractContextManager[Any]
     maintainer = "maintainer"
 
     # Issues

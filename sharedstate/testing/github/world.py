@@ -107,7 +107,7 @@ class World:
         if fault.kind == "primary":
             turn.budget.exhaust(reset_s=turn.now_s + fault.reset_in_s)
             return exhausted(turn, status=fault.status), 0
-        response, cost = (Response(status=502), 1)
+        response, cost = Response(status=502), 0
         if fault.applied:
             response, cost = self._metered(turn)
         if fault.kind in ("bad-gateway", "unavailable"):
