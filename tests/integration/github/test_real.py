@@ -34,7 +34,7 @@ def real(method: str, target: str, given: Any = None) -> tuple[Any, dict[str, st
         headers["Authorization"] = f"Bearer {TOKEN}"
     body = None if given is None else json.dumps(given).encode()
     request = urllib.request.Request(f"{API}{target}", method=method, headers=headers, data=body)  # noqa: S310 - reason: the address is the tester's own
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - reason: the same
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - reason: as above, the tester's own address
         text = answer.read()
         return json.loads(text) if text else None, {name.lower(): value for name, value in answer.headers.items()}
 
