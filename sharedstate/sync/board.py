@@ -17,7 +17,8 @@ class Item(Value):
     """One task on the board: its card, our own labels on it (prefix stripped), its trusted state record, if any.
 
     `handle` is opaque to the engine: whatever the adapter needs to find the item and its comment again without a
-    search.
+    search. `updated_ms` is the newest moment of any part of the item (issue, comment, card), 0 when unknown: what is
+    older than the engine knows already is taken for a late answer and left alone.
     """
 
     task: str
@@ -41,7 +42,11 @@ class Distrust(Value):
 
 
 class Listing(Value):
-    """Items that are new or changed since `cursor`. Only a `complete` listing may say that something is `gone`."""
+    """Items that are new or changed since the cursor that was given; the next listing starts from `cursor`.
+
+    The engine takes the new `cursor` only from a `complete` listing, and only such a one may say that something is
+    `gone`. `full`: these are all the items there are (no cursor was given), so that what is missing may be gone.
+    """
 
     items: tuple[Item, ...]
     cursor: str
@@ -52,7 +57,10 @@ class Listing(Value):
 
 
 class Written(Value):
-    """The write was carried out; `item` is what the board shows now, read back."""
+    """The write was carried out; `item` is what the board shows now, from the answer to the write or read after it.
+
+    The engine compares it with what it wanted. A person's change that shows up in it is merged at the next pull.
+    """
 
     item: Item
     changed: bool = True
@@ -103,17 +111,23 @@ class Board(Protocol):
         none.
 
         Exactly one record per item afterwards, also when two writers create at once. `Conflict` when the record on
-        the board has a higher revision than `item.record`, or a higher fence than `record`.
+        the board is not the one in `item` (its revision differs, or there is one, or none), or has a higher fence than
+        `record`.
         """
         ...
 
-    def label(self, item: Item, labels: frozenset[str]) -> Written | Parked | Failed:
-        """Make our own labels on the item exactly `labels` (`ignore` is never removed).
+    def label(self, item: Item, labels: frozenset[str]) -> Written | Conflict | Parked | Failed:
+        """Add and remove our own labels by the difference between `item.labels` and `labels`.
 
-        Other labels are not touched.
+        `ignore` is never removed, other labels are not touched, and what is gone already counts as removed. Only the
+        difference is sent, so that what a person did meanwhile stays.
         """
         ...
 
-    def move(self, item: Item, status: str) -> Written | Parked | Failed:
-        """Move the card to `status`; nothing where the board has no status field."""
+    def move(self, item: Item, status: str) -> Written | Conflict | Parked | Failed:
+        """Move the card to `status`; nothing where the board has no status field.
+
+        `Conflict` when the card does not stand any more where `item` says: somebody has moved it since, and a card
+        moved by a person is never moved back. A board that cannot compare and set reads just before it writes.
+        """
         ...

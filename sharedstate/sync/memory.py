@@ -18,14 +18,23 @@ _STATUS: Final = "board-status"
 
 
 class Known(Value):
-    """The last agreement on one task: what the board showed (`base`), and the status the fleet last wanted there."""
+    """What is known of one task on the board.
+
+    `base` is what the board showed when both sides last agreed, `updated_ms` how new that was. `wanted` is the card's
+    status that the fleet last wanted, `retries` its own count at the last publication, `told` which lost record was
+    last written to the journal. `absent_ms`: the board had no such item at this moment (0: it has one).
+    """
 
     base: Side = Side()
     title: str = ""
     url: str = ""
     handle: str = ""
     labels: frozenset[str] = frozenset()
+    updated_ms: int = 0
     wanted: str | None = None
+    retries: int = 0
+    told: str = ""
+    absent_ms: int = 0
 
     def item(self, task: str) -> Item:
         """The item as it was last seen, good enough to write to without asking the board again."""
@@ -37,27 +46,46 @@ class Known(Value):
             labels=self.labels,
             card=self.base.card,
             record=self.base.record,
+            updated_ms=self.updated_ms,
+        )
+
+    def after(self, item: Item) -> Known:
+        """The same with what the item shows as the new base."""
+        return self.replace(
+            base=Side(record=item.record, card=item.card),
+            title=item.title,
+            url=item.url,
+            handle=item.handle,
+            labels=item.labels,
+            updated_ms=max(self.updated_ms, item.updated_ms),
+            absent_ms=0,
         )
 
 
 class Waiting(Value):
-    """One push that has to wait: not before when (Unix milliseconds), how often it was tried, why."""
+    """One task that has to wait: not before when (Unix milliseconds), how often it was tried, why.
+
+    `look`: the item has to be read afresh before anything is pushed.
+    """
 
     task: str
     not_before_ms: int
-    tries: int
-    reason: str
+    tries: int = 0
+    reason: str = ""
+    look: bool = False
 
 
 class SyncStatus(Value):
     """How syncing goes: where it stands, counters since the beginning, the last 20 errors.
 
-    `resume_ms`: no request before this moment (rate limit, or backoff after five failed cycles in a row).
+    `resume_ms`: no request before this moment (rate limit, or backoff after five failed cycles in a row). `full_ms`:
+    when the whole board was last listed.
     """
 
     cursor: str | None = None
     journal_after: int = 0
     resume_ms: int = 0
+    full_ms: int = 0
     failed_in_row: int = 0
     cycles: int = 0
     last_ms: int = 0
@@ -67,48 +95,71 @@ class SyncStatus(Value):
 
 
 class Memory:
-    """Durable memory of one board in the machine-local store. Losing it costs requests, never state."""
+    """Durable memory of one board in the machine-local store. Losing it costs requests, never state.
 
-    def __init__(self, store: Store, *, board: str) -> None:
+    A `frozen` one only reads: nothing of a dry run is kept.
+    """
+
+    def __init__(self, store: Store, *, board: str, frozen: bool = False) -> None:
         self._store = store
         self._board = board
+        self._frozen = frozen
+
+    def frozen(self) -> Memory:
+        """The same memory, for reading only."""
+        return Memory(self._store, board=self._board, frozen=True)
 
     def known(self, task: str) -> Known | None:
-        """The last agreement on the task, or None."""
+        """What is known of the task, or None."""
         found = self._store.get(_AGREED, task)
         return None if found is None or found.value.get("board") != self._board else _load_known(found.value)
 
-    def remember(self, task: str, known: Known) -> None:
-        """Keep the agreement on the task."""
-        self._put(_AGREED, task, {"board": self._board, **_dump_known(known)})
+    def all_known(self) -> Iterator[tuple[str, Known]]:
+        """Every task of this board that is known, in no order."""
+        for found in self._store.scan(_AGREED):
+            if isinstance(found, Unreadable) or found.value.get("board") != self._board:
+                continue
+            known = _load_known(found.value)
+            if known is not None:
+                yield found.key, known
 
-    def park(self, task: str, *, not_before_ms: int, reason: str) -> None:
-        """Let a push wait until `not_before_ms`; a second park counts one try more."""
+    def remember(self, task: str, known: Known) -> None:
+        """Keep what is known of the task; nothing is written when it is kept already."""
+        document = {"board": self._board, **_dump_known(known)}
+        found = self._store.get(_AGREED, task)
+        if found is None or found.value != document:
+            self._put(_AGREED, task, document)
+
+    def park(self, task: str, *, not_before_ms: int, reason: str, look: bool = False, counts: bool = True) -> None:
+        """Let a task wait until `not_before_ms`; `counts` makes it one try more. A wanted `look` stays wanted."""
 
         def decide(snapshot: Snapshot) -> Decision[None]:
-            tries = 0 if snapshot.value is None else int(snapshot.value.get("tries", 0))
-            waiting = {"task": task, "board": self._board, "not_before_ms": not_before_ms, "tries": tries + 1}
-            return Decision(result=None, write={**waiting, "reason": reason})
+            before = None if snapshot.value is None else _load_waiting(task, snapshot.value)
+            before = before or Waiting(task=task, not_before_ms=0)
+            waiting = before.replace(
+                not_before_ms=not_before_ms,
+                tries=before.tries + counts,
+                reason=reason,
+                look=look or before.look,
+            )
+            return Decision(result=None, write={**waiting.fields(), "board": self._board})
 
-        self._store.transact(_QUEUE, task, decide)
+        if not self._frozen:
+            self._store.transact(_QUEUE, task, decide)
 
     def unpark(self, task: str) -> None:
-        """The push is done (or not wanted any more)."""
-        if self._store.get(_QUEUE, task) is not None:
+        """The task waits no longer."""
+        if not self._frozen and self._store.get(_QUEUE, task) is not None:
             self._store.transact(_QUEUE, task, lambda snapshot: Decision(result=None, write=DELETE))
 
     def waiting(self) -> Iterator[Waiting]:
-        """Every waiting push of this board."""
+        """Everything of this board that waits."""
         for found in self._store.scan(_QUEUE):
             if isinstance(found, Unreadable) or found.value.get("board") != self._board:
                 continue
-            value = found.value
-            yield Waiting(
-                task=value["task"],
-                not_before_ms=value["not_before_ms"],
-                tries=value.get("tries", 1),
-                reason=value.get("reason", ""),
-            )
+            waiting = _load_waiting(found.key, found.value)
+            if waiting is not None:
+                yield waiting
 
     def status(self) -> SyncStatus:
         """The engine's own state."""
@@ -123,31 +174,30 @@ class Memory:
         self._put(_STATUS, self._board, {**status.fields(), "errors": list(status.errors[-ERRORS_MAX:])})
 
     def _put(self, collection: str, key: str, document: dict[str, Any]) -> None:
-        self._store.transact(collection, key, lambda snapshot: Decision(result=None, write=document))
+        if not self._frozen:
+            self._store.transact(collection, key, lambda snapshot: Decision(result=None, write=document))
 
 
 def _dump_known(known: Known) -> Document:
-    return {
-        "base": dump_side(known.base),
-        "title": known.title,
-        "url": known.url,
-        "handle": known.handle,
-        "labels": sorted(known.labels),
-        "wanted": known.wanted,
-    }
+    return {**known.fields(), "base": dump_side(known.base), "labels": sorted(known.labels)}
 
 
 def _load_known(document: Document) -> Known | None:
-    base = document.get("base")
     try:
-        side = load_side(base) if isinstance(base, dict) else Side()
-    except Corrupt:
+        given = {name: document[name] for name in Known().fields() if name in document}
+        return Known(**{**given, "base": load_side(document["base"]), "labels": frozenset(document["labels"])})
+    except (Corrupt, KeyError, TypeError):
         return None  # asked for afresh; the merge then starts from an open card
-    return Known(
-        base=side,
-        title=str(document.get("title", "")),
-        url=str(document.get("url", "")),
-        handle=str(document.get("handle", "")),
-        labels=frozenset(document.get("labels", ())),
-        wanted=document.get("wanted"),
+
+
+def _load_waiting(task: str, document: Document) -> Waiting | None:
+    not_before_ms, tries = document.get("not_before_ms"), document.get("tries")
+    if not isinstance(not_before_ms, int) or not isinstance(tries, int):
+        return None
+    return Waiting(
+        task=task,
+        not_before_ms=not_before_ms,
+        tries=tries,
+        reason=str(document.get("reason", "")),
+        look=document.get("look") is True,
     )

@@ -12,6 +12,7 @@ BOARD_PRIMARY: Final = "board-primary"
 INTERNAL_PRIMARY: Final = "internal-primary"
 MIRROR_ONLY: Final = "mirror-only"
 POLICIES: Final = (BOARD_PRIMARY, INTERNAL_PRIMARY, MIRROR_ONLY)
+COUNT_MAX: Final = 2**53 - 1  # what every JSON reader takes exactly; beyond it a number is no count of ours
 
 
 class RemoteRecord(Value):
@@ -48,26 +49,19 @@ class Card(Value):
 
 
 class Side(Value):
-    """One side of the merge: the record and the card. `record` is None where this side knows nothing of the task."""
+    """What was last agreed on a task, kept as the base of the next merge. `record` is None where there was none."""
 
     record: RemoteRecord | None = None
     card: Card = Card()
 
 
 class Loser(Value):
-    """A value that lost a merge: which field, whose, what it was, and what won. Kept in the journal."""
+    """A value that lost a merge: which field, whose (`fleet` or `board`), what it was, and what won."""
 
     field: str
     side: str
     value: Any
     winner: Any
-
-
-class Merged(Value):
-    """The merge of two sides over their base, with everything that lost."""
-
-    side: Side
-    losers: tuple[Loser, ...] = ()
 
 
 def dump_record(record: RemoteRecord) -> dict[str, Any]:
@@ -86,7 +80,7 @@ def load_record(document: dict[str, Any]) -> RemoteRecord:
         raise Corrupt("state record: task or status is missing or unknown")
     for name in ("fence", "attempts", "retries", "retries_max", "revision"):
         if not _is_count(known.get(name, 0)):
-            raise Corrupt(f"state record: {name} is not a whole number >= 0")
+            raise Corrupt(f"state record: {name} is not a whole number from 0 to 2^53 - 1")
     for name in ("since_ms", "heartbeat_ms"):
         if known.get(name) is not None and not _is_count(known[name]):
             raise Corrupt(f"state record: {name} is not a moment")
@@ -115,4 +109,4 @@ def load_side(document: dict[str, Any]) -> Side:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX

@@ -10,8 +10,9 @@ from sharedstate.values import Value
 
 
 class SyncReport(Value):
-    """One cycle: items looked at (`pulled`), what people's changes led to (`actions`, task to kinds), writes to the board
-    (`pushed`, task to parts), conflicts, failures, what the board does not have any more, records that do not count.
+    """One cycle: items looked at (`pulled`), what people's changes led to (`actions`, task to kinds), writes to the
+    board (`pushed`, task to parts), conflicts, failures, what the board does not have any more, records that do not
+    count.
 
     `skipped_until_ms`: nothing was done because of a rate limit or backoff; `parked_until_ms`: the cycle was cut short.
     """
