@@ -142,7 +142,9 @@ def reopen_claims(*, root: str, settings: dict[str, Any], identity: dict[str, An
 
 
 def _recipe(settings: Settings, identity: Identity, root: str) -> Recipe:
-    arguments = {"root": root, "settings": settings.replace(origins={}).fields(), "identity": identity.fields()}
+    # A pacemaker renews claims and signs nothing: secrets stay here.
+    known = settings.replace(origins={}, signing_key="", signing_keys_old=()).fields()
+    arguments = {"root": root, "settings": known, "identity": identity.fields()}
     return Recipe(opener="sharedstate.connect:reopen_claims", arguments=arguments)
 
 

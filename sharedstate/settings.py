@@ -20,7 +20,10 @@ _FALSE: Final = frozenset(("0", "false", "no", "off"))
 
 
 class Setting(Value):
-    """One setting: `name` in files and arguments, `env` variable, default, allowed range (inclusive), what it does."""
+    """One setting: `name` in files and arguments, `env` variable, default, allowed range (inclusive), what it does.
+
+    The value of a `secret` one is never shown: not by `claims config show`, not in an error, not in a `repr`.
+    """
 
     name: str
     env: str
@@ -29,6 +32,7 @@ class Setting(Value):
     low: int = 0
     high: int = 0
     choices: tuple[str, ...] = ()
+    secret: bool = False
 
     @property
     def kind(self) -> str:
@@ -40,7 +44,14 @@ class Setting(Value):
         return "list" if isinstance(self.default, tuple) else "text"
 
 
+def _named(name: str, default: Any, about: str, **more: Any) -> Setting:
+    """A setting whose variable is its name with the common prefix, unless `env` says otherwise."""
+    env: str = more.pop("env", "SHARED_STATE_" + name.upper())
+    return Setting(name=name, env=env, default=default, about=about, **more)
+
+
 _DAY_MS: Final = 86_400_000
+SYNC_POLICIES: Final = ("board-primary", "internal-primary", "mirror-only")
 SETTINGS: Final = (
     Setting(
         name="dir", env="SHARED_STATE_DIR", default="", about="state root; default: beside the common git directory"
@@ -131,11 +142,34 @@ SETTINGS: Final = (
         high=3650 * _DAY_MS,
         about="a sweep archives ended tasks that were unchanged for longer",
     ),
+    _named("repository", (), "repositories on GitHub, owner/name; the first is home"),
+    _named("sync_policy", "board-primary", "who wins when board and fleet both changed", choices=SYNC_POLICIES),
+    _named(
+        "heartbeat_publish_ms",
+        600_000,
+        "how often a mere heartbeat is worth an edit of the state comment",
+        high=_DAY_MS,
+    ),
+    _named("label_prefix", "sharedstate:", "what our labels on issues begin with"),
+    _named("task_pattern", "GH-{number}", "task of an issue at home; {number} is its number"),
+    _named("trusted_authors", (), "numeric ids of accounts whose state comments count"),
+    _named("signing_key", "", "id:secret that signs state comments", secret=True),
+    _named("signing_keys_old", (), "keys that still verify", secret=True),
+    _named("project", "", "owner/number of a project whose status field follows"),
+    _named("details_url", "", "page linked from state comments; {task} is the task"),
+    _named("assign", default=False, about="assign the token's own user to issues of claimed tasks"),
+    _named("github_api_url", "https://api.github.com", "base URL of the API", env="GITHUB_API_URL"),
+    _named("github_token_file", "", "file with a token, instead of GITHUB_TOKEN or GH_TOKEN"),
+    _named("github_app_id", "", "sign in as this GitHub App"),
+    _named("github_installation_id", 0, "the installation of the App", high=10**18 - 1),
+    _named("github_private_key_file", "", "private key of the App (PEM)"),
+    _named("github_spacing_ms", 3_000, "least time between two writes that notify people", high=60_000),
+    _named("github_deadline_ms", 30_000, "longest time for one request", low=1_000, high=600_000),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 
-class Settings(Value):
+class Settings(Value, hidden=("signing_key", "signing_keys_old")):
     """Resolved settings; `origins` says for each name where its value came from."""
 
     dir: str
@@ -153,6 +187,24 @@ class Settings(Value):
     durability: str
     allow_network_fs: bool
     archive_after_ms: int
+    repository: tuple[str, ...]
+    sync_policy: str
+    heartbeat_publish_ms: int
+    label_prefix: str
+    task_pattern: str
+    trusted_authors: tuple[str, ...]
+    signing_key: str
+    signing_keys_old: tuple[str, ...]
+    project: str
+    details_url: str
+    assign: bool
+    github_api_url: str
+    github_token_file: str
+    github_app_id: str
+    github_installation_id: int
+    github_private_key_file: str
+    github_spacing_ms: int
+    github_deadline_ms: int
     origins: Mapping[str, str] = {}
 
 
@@ -213,7 +265,8 @@ def _parse(setting: Setting, raw: Any, origin: str) -> Any:
         return parser(setting, raw)
     except (TypeError, ValueError) as error:
         name = setting.env if origin.startswith("environment") else setting.name
-        raise BadSettings(f"{name}={raw!r} ({origin}): {error}") from None
+        shown = "…" if setting.secret else repr(raw)
+        raise BadSettings(f"{name}={shown} ({origin}): {error}") from None
 
 
 def _flag(setting: Setting, raw: Any) -> bool:

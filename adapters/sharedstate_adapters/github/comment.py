@@ -1,8 +1,9 @@
 """The state comment: what a reviewer reads, and what machines read out of it.
 
-Layout, first line to last: a hidden marker with schema and task key; a short summary; the record as JSON in a collapsed block; a
-hidden trailer with revision, digest and, where a key is configured, an HMAC over repository, issue, task, fence and revision.
-Text from outside goes in only after `plain`: it cannot close the marker or the block, mention people, or trigger keywords.
+Layout, first line to last: a hidden marker with schema and task key; a short summary; the record as JSON in a
+collapsed block; a hidden trailer with revision, digest and, where a key is configured, an HMAC over repository, issue,
+task, fence and revision. Text from outside stands only inside code spans and JSON, and only after `quoted` or
+escaping: it cannot close the marker or the block, mention people, or trigger keywords.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from typing import Final
+import re
+from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from sharedstate.clock import iso_of_ms
 from sharedstate.errors import Corrupt
@@ -18,21 +21,21 @@ from sharedstate.jsonio import decode
 from sharedstate.sync.model import RemoteRecord, dump_record, load_record
 from sharedstate.tasks.model import CLAIMED, NEW
 from sharedstate.values import Value
+from sharedstate_adapters.github.keys import Place
 
 SCHEMA: Final = 1
 MARKER: Final = "<!-- sharedstate-state"
 TRAILER: Final = "<!-- sharedstate-seal"
 CHARACTERS_MAX: Final = 60_000
+OWNER_CHARACTERS_MAX: Final = 200
 ERROR_CHARACTERS_MAX: Final = 300
 _FENCE: Final = "````"
+_HEAD: Final = re.compile(r"<!-- sharedstate-state schema=([0-9]{1,9}) task=([^\s<>]{1,2400}) -->")
+_TRAILER: Final = re.compile(r"<!-- sharedstate-seal (\{[^<>]{1,1000}\}) -->")
 _ZERO_WIDTH: Final = "\u200b"
-
-
-class Place(Value):
-    """Which issue a comment belongs to: `acme/app` and the number. Part of the seal, so that no comment can be replayed elsewhere."""
-
-    repository: str
-    number: int
+_ACTIVE: Final = re.compile(r"([@#]|(?i:gh)-|://|(?i:www)\.)")
+# Escapes that JSON reads back: none of these characters stands in the block as itself.
+_UNSAFE: Final = {ord(c): f"\\u{ord(c):04x}" for c in "<>`@&#"}
 
 
 class SigningKey(Value, hidden=("secret",)):
@@ -43,32 +46,107 @@ class SigningKey(Value, hidden=("secret",)):
 
 
 class Parsed(Value):
-    """What a comment claims: the record, its revision, whether digest and signature hold. Trust is decided elsewhere."""
+    """What a comment claims: the record, whether digest and revision hold, its signature. Trust is decided elsewhere.
+
+    `digest` is that of the JSON as it stands there, which the signature covers.
+    """
 
     record: RemoteRecord
-    digest_ok: bool
-    signature: str | None
-    key_id: str | None
-    sealed: str
+    intact: bool
+    digest: str
+    signature: str | None = None
+    key_id: str | None = None
 
 
-def plain(text: str, *, characters_max: int = ERROR_CHARACTERS_MAX) -> str:
-    """Foreign text made harmless in Markdown: one line, no markup, no mention, no reference, no keyword, cut to size."""
+def quoted(text: str, *, characters_max: int = ERROR_CHARACTERS_MAX) -> str:
+    """Foreign text as a code span: one line, cut to size; shown as it is, but nothing in it acts.
+
+    GitHub looks for mentions, references and links outside code only; a zero-width space after what begins one holds
+    even where the span is lost, as in an e-mail notification.
+    """
     one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     cut = one_line if len(one_line) <= characters_max else one_line[: characters_max - 1] + "…"
-    escaped = "".join("\\" + c if c in "\\`*_{}[]()<>#+-.!|~:/&" else c for c in cut)
-    return escaped.replace("@", "@" + _ZERO_WIDTH).replace("\\#", "\\#" + _ZERO_WIDTH)
+    tame = cut.replace("`", "'").replace("<", "‹").replace(">", "›")
+    return "`" + (_ACTIVE.sub(lambda found: found[0] + _ZERO_WIDTH, tame) or "…") + "`"
 
 
 def render(record: RemoteRecord, *, place: Place, url: str = "", key: SigningKey | None = None) -> str:
-    """The whole comment body for a record; its revision is part of it. At most 60,000 characters."""
-    document = dump_record(record)
-    if record.last_error is not None:
-        document["last_error"] = record.last_error[:2000]
-    payload = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=True).replace("<", "\\u003c")
-    payload = payload.replace(">", "\\u003e").replace("`", "\\u0060").replace("@", "\\u0040")
+    """The whole comment body for a record; its revision is part of it. At most 60,000 characters.
+
+    The last error is cut shorter when the rest would not fit otherwise.
+    """
+    fitting = record
+    body = _body(fitting, place=place, url=url, key=key)
+    while len(body) > CHARACTERS_MAX:
+        error = fitting.last_error or ""
+        if not error:
+            raise ValueError(f"a state comment of {len(body)} characters; at most {CHARACTERS_MAX}")
+        fitting = fitting.replace(last_error=error[: len(error) // 2] or None)
+        body = _body(fitting, place=place, url=url, key=key)
+    return body
+
+
+def task_in(body: str) -> str | None:
+    """The task that the marker of a state comment names; None when the comment does not begin with a whole marker.
+
+    The marker must be the very first characters: a quoted or embedded record is not a state comment.
+    """
+    found = _HEAD.fullmatch(body[:3000].partition("\n")[0].rstrip("\r"))
+    return None if found is None else unquote(found[2])
+
+
+def looks_like_ours(body: str) -> bool:
+    """Whether a comment begins as a state comment does, well formed or not."""
+    return body.startswith(MARKER)
+
+
+def parse(body: str) -> Parsed:
+    """What a state comment says. Raises `Corrupt` when it is none, or none that can be read."""
+    if len(body) > CHARACTERS_MAX:
+        raise Corrupt(f"state comment: {len(body)} characters; at most {CHARACTERS_MAX}")
+    lines = body.replace("\r\n", "\n").split("\n")
+    head = _HEAD.fullmatch(lines[0])
+    if head is None:
+        raise Corrupt("state comment: the marker is not whole")
+    if head[1] != str(SCHEMA):
+        raise Corrupt(f"state comment: schema {head[1]} is not {SCHEMA}")
+    payload = _payload(lines)
+    record = load_record(decode(payload.encode("utf-8", "replace"), what="state comment"))
+    if _hidden(record.task) != head[2]:
+        raise Corrupt("state comment: marker and record name different tasks")
+    seal, digest = _seal(lines), digest_of(payload)
+    signature, key_id = seal.get("hmac"), seal.get("key")
+    revision = seal.get("revision")
+    return Parsed(
+        record=record,
+        intact=same_text(str(seal.get("digest", "")), digest) and type(revision) is int and revision == record.revision,
+        signature=signature if isinstance(signature, str) else None,
+        key_id=key_id if isinstance(key_id, str) else None,
+        digest=digest,
+    )
+
+
+def signature_of(record: RemoteRecord, *, place: Place, digest: str, key: SigningKey) -> str:
+    """HMAC-SHA-256 over repository, issue, task, fence, revision and the digest of the record, in hex."""
+    parts = (place.repository.lower(), str(place.number), record.task, str(record.fence), str(record.revision), digest)
+    message = "\0".join(("sharedstate-state-1", *parts)).encode("utf-8", "replace")
+    return hmac.new(key.secret.encode("utf-8", "replace"), message, hashlib.sha256).hexdigest()
+
+
+def digest_of(payload: str) -> str:
+    """SHA-256 of the JSON text as it stands in the comment, in hex."""
+    return hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
+
+
+def same_text(one: str, other: str) -> bool:
+    """Whether two texts are equal, in a time that does not tell how much of them is."""
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+
+
+def _body(record: RemoteRecord, *, place: Place, url: str, key: SigningKey | None) -> str:
+    payload = json.dumps(_clean(dump_record(record)), sort_keys=True, indent=2, ensure_ascii=True).translate(_UNSAFE)
     digest = digest_of(payload)
-    seal = {"digest": digest, "revision": record.revision}
+    seal: dict[str, Any] = {"digest": digest, "revision": record.revision}
     if key is not None:
         seal |= {"hmac": signature_of(record, place=place, digest=digest, key=key), "key": key.key_id}
     lines = [
@@ -82,82 +160,51 @@ def render(record: RemoteRecord, *, place: Place, url: str = "", key: SigningKey
         _FENCE,
         "",
         "</details>",
-        f"{TRAILER} {json.dumps(seal, sort_keys=True)} -->",
+        "",
+        f"{TRAILER} {json.dumps(seal, sort_keys=True).translate(_UNSAFE)} -->",
     ]
-    body = "\n".join(lines)
-    if len(body) > CHARACTERS_MAX:
-        raise ValueError(f"a state comment of {len(body)} characters; at most {CHARACTERS_MAX}")
-    return body
+    return "\n".join(lines)
 
 
-def parse(body: str) -> Parsed | None:
-    """What a state comment says, None when it is none of ours. Raises `Corrupt` when it says so but cannot be read.
-
-    The marker must be the very first characters: a quoted or embedded record is not a state comment.
-    """
-    if not body.startswith(MARKER + " "):
-        return None
-    lines = body.replace("\r\n", "\n").split("\n")
-    head = lines[0]
-    if not head.endswith("-->") or head.count("-->") != 1:
-        raise Corrupt("state comment: the marker is not closed")
-    fields = dict(word.partition("=")[::2] for word in head[len(MARKER) : -len("-->")].split())
-    if fields.get("schema") != str(SCHEMA):
-        raise Corrupt(f"state comment: schema {fields.get('schema')!r} is not {SCHEMA}")
-    payload = _payload(lines)
-    record = load_record(decode(payload.encode(), what="state comment"))
-    if _hidden(record.task) != fields.get("task"):
-        raise Corrupt("state comment: marker and record name different tasks")
-    seal = _seal(lines)
-    digest = digest_of(payload)
-    return Parsed(
-        record=record,
-        digest_ok=hmac.compare_digest(str(seal.get("digest", "")), digest) and seal.get("revision") == record.revision,
-        signature=seal.get("hmac") if isinstance(seal.get("hmac"), str) else None,
-        key_id=seal.get("key") if isinstance(seal.get("key"), str) else None,
-        sealed=digest,
-    )
-
-
-def signature_of(record: RemoteRecord, *, place: Place, digest: str, key: SigningKey) -> str:
-    """HMAC-SHA-256 over repository, issue, task, fence, revision and the digest of the record, in hex."""
-    parts = (place.repository.lower(), str(place.number), record.task, str(record.fence), str(record.revision), digest)
-    message = "\0".join(("sharedstate-state-1", *parts)).encode()
-    return hmac.new(key.secret.encode(), message, hashlib.sha256).hexdigest()
-
-
-def digest_of(payload: str) -> str:
-    """SHA-256 of the JSON text as it stands in the comment, in hex."""
-    return hashlib.sha256(payload.encode()).hexdigest()
+def _clean(document: dict[str, Any]) -> dict[str, Any]:
+    """Texts without lone surrogates, which no reader would take back."""
+    return {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in document.items()
+    }
 
 
 def _summary(record: RemoteRecord, *, url: str) -> list[str]:
-    owner = "nobody" if record.owner is None else plain(record.owner, characters_max=200)
+    owner = "nobody" if record.owner is None else quoted(record.owner, characters_max=OWNER_CHARACTERS_MAX)
     held = record.status == CLAIMED
     state = {NEW: "not started"}.get(record.status, record.status)
-    lines = [f"**{'Claimed by ' + owner if held else state.capitalize()}**" + (" · ignored" if record.ignored else "")]
+    first = f"**Claimed by** {owner}" if held else f"**{state.capitalize()}**"
+    lines = [first + (" · **ignored**" if record.ignored else "")]
     if record.since_ms is not None:
         who = "" if held or record.owner is None else f" · last owner {owner}"
         lines.append(f"Since {_moment(record.since_ms)}{who}")
     if held and record.heartbeat_ms is not None:
         lines.append(f"Last seen {_moment(record.heartbeat_ms)}")
-    lines.append(f"Attempt {record.attempts}, retries {record.retries}/{record.retries_max}, fence {record.fence}")
+    allowed = max(record.attempts, record.retries_max + 1)  # a reopened task may have had more than its share
+    retries = f"retries {record.retries} of {record.retries_max}"
+    lines.append(f"Attempt {record.attempts} of {allowed} · {retries} · fence {record.fence}")
     if record.last_error:
-        lines.append(f"Last error: {plain(record.last_error)}")
+        lines.append(f"Last error: {quoted(record.last_error)}")
     if url:
-        lines.append(f"[Details]({url})")
-    return [line + "  " for line in lines[:6]]
+        lines.append(f"[Details]({quote(url, safe=':/?=%&+,;~')})")
+    return ["", *(line + "  " for line in lines)]
 
 
 def _moment(at_ms: int) -> str:
-    return iso_of_ms(at_ms)[:16].replace("T", " ") + " UTC"
+    try:
+        return iso_of_ms(at_ms)[:16].replace("T", " ") + " UTC"
+    except OverflowError:
+        return "at an unknown time"
 
 
 def _hidden(task: str) -> str:
     """A task id as one word that cannot close a comment: percent-encoded."""
-    from urllib.parse import quote
-
-    return quote(task, safe="").replace("-", "%2D")
+    return quote(task.encode("utf-8", "replace"), safe="").replace("-", "%2D")
 
 
 def _payload(lines: list[str]) -> str:
@@ -168,8 +215,9 @@ def _payload(lines: list[str]) -> str:
     return "\n".join(lines[opening[0] + 1 : closing[0]])
 
 
-def _seal(lines: list[str]) -> dict[str, object]:
+def _seal(lines: list[str]) -> dict[str, Any]:
     last = next((line for line in reversed(lines) if line.strip()), "")
-    if not last.startswith(TRAILER + " ") or not last.endswith(" -->"):
+    found = _TRAILER.fullmatch(last)
+    if found is None:
         raise Corrupt("state comment: the seal is missing")
-    return decode(last[len(TRAILER) : -len("-->")].strip().encode(), what="state comment seal")
+    return decode(found[1].encode("utf-8", "replace"), what="state comment seal")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from sharedstate.errors import BadSettings
-from sharedstate.settings import SETTINGS, Settings
+from sharedstate.settings import SETTINGS, Setting, Settings
 from sharedstate_cli.report import Grid, Report, error_document
 from sharedstate_cli.session import Session
+
+SECRET: Final = "…"  # what is shown of a secret that is set
 
 
 def show(session: Session, *, origin: bool) -> Report:
@@ -35,7 +37,12 @@ def _unresolved(error: BadSettings) -> Report:
 
 def _values(settings: Settings) -> dict[str, Any]:
     held = settings.fields()
-    return {setting.name: _plain(held[setting.name]) for setting in SETTINGS}
+    return {setting.name: _plain(_shown(setting, held[setting.name])) for setting in SETTINGS}
+
+
+def _shown(setting: Setting, value: Any) -> Any:
+    """The value; of a secret only whether there is one."""
+    return SECRET if setting.secret and value else value
 
 
 def _plain(value: Any) -> Any:
@@ -46,7 +53,7 @@ def _rows(settings: Settings, *, origin: bool) -> tuple[tuple[str, ...], ...]:
     held = settings.fields()
     rows: list[tuple[str, ...]] = []
     for setting in SETTINGS:
-        row = (setting.name, _text(held[setting.name]))
+        row = (setting.name, _text(_shown(setting, held[setting.name])))
         rows.append((*row, settings.origins[setting.name], setting.env) if origin else row)
     return tuple(rows)
 

@@ -1,0 +1,124 @@
+"""The issues of one repository on GitHub, over the edge: each call is one request, or one list paged to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from sharedstate.clock import iso_of_ms
+from sharedstate.sync.board import Failed, Parked
+from sharedstate.values import Value
+from sharedstate_adapters.github.answers import Answer, NotModified, Ok
+from sharedstate_adapters.github.edge import PER_PAGE, Edge
+
+PAGES_MAX: Final = 1_000
+
+
+class Pages(Value):
+    """A whole list: its rows, GitHub's own clock at the first page, and the tag to ask for it again.
+
+    The tag is empty where a second page may come or go unseen behind an unchanged first one. `complete` is False when
+    there were more pages than we read.
+    """
+
+    rows: tuple[Any, ...]
+    tag: str = ""
+    date_ms: int | None = None
+    complete: bool = True
+
+
+def read_pages(
+    edge: Edge, path: str, *, query: Mapping[str, str | int], etag: str = "", pages_max: int = PAGES_MAX
+) -> Pages | NotModified | Parked | Failed:
+    """A list, paged to the end; a page that fails fails the list."""
+    answer = edge.call("GET", path, query={**query, "per_page": PER_PAGE}, etag=etag)
+    if not isinstance(answer, Ok):
+        return answer
+    first, rows, count = answer, _rows(answer), 1
+    while (following := answer.next_url) is not None and count < pages_max:
+        answer = edge.call("GET", following)
+        if not isinstance(answer, Ok):
+            return (
+                Failed(kind="transient", detail="a page did not answer") if isinstance(answer, NotModified) else answer
+            )
+        rows += _rows(answer)
+        count += 1
+    tag = first.headers.get("etag", "") if count == 1 and len(rows) < PER_PAGE else ""
+    return Pages(rows=tuple(rows), tag=tag, date_ms=first.date_ms, complete=answer.next_url is None)
+
+
+class Repository:
+    """`owner/name` over an edge. Every answer is a value; see `Edge.call`."""
+
+    def __init__(self, edge: Edge, name: str) -> None:
+        self.name = name
+        self._edge = edge
+        self._root = f"/repos/{name}"
+
+    def issues(self, *, since_ms: int | None, etag: str = "") -> Pages | NotModified | Parked | Failed:
+        """Issues and pull requests, open and closed, changed at or after `since_ms`.
+
+        Newest change first: what changes while we page moves to the front, so that nothing is passed over; what moved
+        is newer than this list and comes with the next.
+        """
+        query = {"state": "all", "sort": "updated", "direction": "desc", **_since(since_ms)}
+        return read_pages(self._edge, f"{self._root}/issues", query=query, etag=etag)
+
+    def comments(self, *, since_ms: int | None, etag: str = "") -> Pages | NotModified | Parked | Failed:
+        """Comments of all issues, changed at or after `since_ms`, newest change first."""
+        query = {"sort": "updated", "direction": "desc", **_since(since_ms)}
+        return read_pages(self._edge, f"{self._root}/issues/comments", query=query, etag=etag)
+
+    def comments_of(self, number: int, *, since_ms: int | None = None) -> Pages | NotModified | Parked | Failed:
+        """Comments of one issue."""
+        return read_pages(self._edge, f"{self._root}/issues/{number}/comments", query=_since(since_ms))
+
+    def issue(self, number: int) -> Answer:
+        """One issue."""
+        return self._edge.call("GET", f"{self._root}/issues/{number}")
+
+    def comment(self, comment_id: int) -> Answer:
+        """One comment."""
+        return self._edge.call("GET", f"{self._root}/issues/comments/{comment_id}")
+
+    def create_comment(self, number: int, body: str) -> Answer:
+        """A new comment: people are told."""
+        return self._edge.call("POST", f"{self._root}/issues/{number}/comments", body={"body": body}, notifies=True)
+
+    def edit_comment(self, comment_id: int, body: str) -> Answer:
+        """Another text: nobody is told."""
+        return self._edge.call("PATCH", f"{self._root}/issues/comments/{comment_id}", body={"body": body})
+
+    def delete_comment(self, comment_id: int) -> Answer:
+        """Remove a comment."""
+        return self._edge.call("DELETE", f"{self._root}/issues/comments/{comment_id}")
+
+    def create_label(self, name: str, *, color: str, description: str) -> Answer:
+        """A label for the repository."""
+        body = {"name": name, "color": color, "description": description}
+        return self._edge.call("POST", f"{self._root}/labels", body=body)
+
+    def add_label(self, number: int, name: str) -> Answer:
+        """Put a label on an issue; answers with all its labels."""
+        return self._edge.call("POST", f"{self._root}/issues/{number}/labels", body={"labels": [name]})
+
+    def remove_label(self, number: int, name: str) -> Answer:
+        """Take a label off an issue; answers with all that are left."""
+        return self._edge.call("DELETE", f"{self._root}/issues/{number}/labels/{quote(name, safe='')}")
+
+    def assign(self, number: int, login: str, *, wanted: bool) -> Answer:
+        """Assign an account to an issue, or no longer."""
+        path = f"{self._root}/issues/{number}/assignees"
+        if wanted:
+            return self._edge.call("POST", path, body={"assignees": [login]}, notifies=True)
+        return self._edge.call("DELETE", path, body={"assignees": [login]})
+
+
+def _since(since_ms: int | None) -> dict[str, str]:
+    """The query parameter in UTC with `Z`: an offset with a plus sign would arrive as a space."""
+    return {} if since_ms is None else {"since": iso_of_ms(since_ms)[:19] + "Z"}
+
+
+def _rows(answer: Ok) -> list[Any]:
+    return answer.document if isinstance(answer.document, list) else []

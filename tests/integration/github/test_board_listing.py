@@ -1,0 +1,305 @@
+"""Listing through `GitHubBoard`: by changes, with entity tags, over pages; the hostile is refused with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sharedstate.sync.board import Failed, Listing, Parked
+from sharedstate.sync.model import Card
+from sharedstate.testing.memory import MemoryStore
+from sharedstate_adapters.github import trust
+from sharedstate_adapters.github.comment import SigningKey, parse, render
+from sharedstate_adapters.github.keys import Place
+from sharedstate_adapters.github.survey import survey
+from tests.integration.github.boards import Scene, described, item_of, listed, written
+
+HOME = Place(repository="acme/app", number=1)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    made = Scene()
+    made.fake.open_issue("Build the thing", labels=("bug",))
+    with described(monkeypatch):
+        yield made
+
+
+def tasks(listing: Listing) -> list[str]:
+    return [item.task for item in listing.items]
+
+
+# What an item says
+
+
+def test_items_carry_card_labels_record_and_lock_and_pull_requests_are_none(scene: Scene) -> None:
+    fake = scene.fake
+    fake.open_issue("A pull request", pull=True)
+    for _ in range(4):
+        fake.open_issue("More")
+    fake.close(3)
+    fake.close(4, reason="not_planned")
+    fake.close(5)
+    fake.reopen(5)
+    fake.label(6, "sharedstate:ignore", "sharedstate:claimed", "ignore")
+    fake.lock(6)
+    written(scene.board(), item_of(scene.board()), scene.record())
+    listing = listed(scene.board())
+    found = {item.task: item for item in listing.items}
+    assert list(found) == ["GH-1", "GH-3", "GH-4", "GH-5", "GH-6"]
+    assert (listing.full, listing.complete) == (True, True)
+    assert found["GH-1"].record == scene.record(revision=1)
+    assert found["GH-1"].title == "Build the thing"
+    assert found["GH-3"].card == Card(open=False, reason="completed")
+    assert found["GH-4"].card == Card(open=False, reason="not_planned")
+    assert found["GH-5"].card == Card(open=True, reason="reopened")
+    assert found["GH-6"].card == Card(ignored=True)
+    assert (found["GH-6"].labels, found["GH-6"].locked) == (frozenset(("ignore", "claimed")), True)
+
+
+# By changes
+
+
+def test_a_board_without_changes_costs_nothing_of_the_primary_limit(scene: Scene) -> None:
+    board = scene.board()
+    written(board, item_of(board), scene.record())
+    cursor = listed(board).cursor
+    scene.host.advance(5)
+    cursor = listed(board, cursor).cursor
+    cost = scene.fake.requests.cost()
+    for _ in range(5):
+        listing = listed(board, cursor)
+        assert listing.items == ()
+        cursor = listing.cursor
+        scene.host.advance(90)
+    assert scene.fake.requests.cost() == cost
+
+
+def test_of_250_issues_only_those_that_changed_cost_requests(scene: Scene) -> None:
+    for number in range(2, 251):
+        scene.fake.open_issue(f"Issue {number}")
+    scene.host.advance(600)
+    scene.fake.edit_issue(250, title="The latest")
+    board = scene.board()
+    first = listed(board)
+    assert len(first.items) == 250
+    scene.host.advance(600)
+    for number in (7, 70, 170):
+        scene.fake.edit_issue(number, title="Changed")
+    before = len(scene.fake.requests)
+    second = listed(board, first.cursor)
+    assert tasks(second) == ["GH-7", "GH-70", "GH-170", "GH-250"]  # the last lies within the look back
+    assert len(scene.fake.requests) - before == 2
+    assert not second.full
+
+
+def test_a_comment_of_an_issue_that_the_list_does_not_show_brings_its_issue(scene: Scene) -> None:
+    one, other = scene.board(), scene.board("friend")
+    item = written(one, item_of(one), scene.record())
+    cursor = listed(other).cursor
+    scene.host.advance(600)
+    after = written(one, item, scene.record(fence=2))
+    scene.fake.world.state.repos["acme/app"].issues[1].updated_s -= 600  # an edit need not touch its issue
+    assert [item.record for item in listed(other, cursor).items] == [after.record]
+
+
+def test_a_deleted_state_comment_is_noticed(scene: Scene) -> None:
+    board = scene.board()
+    written(board, item_of(board), scene.record())
+    cursor = listed(board).cursor
+    scene.host.advance(600)
+    scene.fake.delete_comment(scene.states()[0]["id"])
+    assert [item.record for item in listed(board, cursor).items] == [None]
+
+
+def test_a_state_comment_that_stops_being_one_is_noticed(scene: Scene) -> None:
+    board = scene.board()
+    written(board, item_of(board), scene.record())
+    cursor = listed(board).cursor
+    scene.host.advance(600)
+    scene.fake.edit_comment(scene.states()[0]["id"], "I removed your comment")
+    assert [item.record for item in listed(board, cursor).items] == [None]
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("fault", ["unavailable", "secondary", "truncated", "timeout"])
+def test_a_list_that_fails_on_any_page_is_no_list_and_is_repeated_whole(scene: Scene, nth: int, fault: str) -> None:
+    for number in range(2, 231):
+        scene.fake.open_issue(f"Issue {number}")
+        scene.fake.comment(number, "talk", user="eve")
+    board = scene.board()
+    scene.fake.faults.plan(fault, method="GET", path="/rep*", nth=nth, times=2)
+    answer = board.list(cursor=None)
+    assert isinstance(answer, Parked | Failed)
+    scene.fake.faults.clear()
+    scene.host.advance(61)
+    assert len(listed(board).items) == 230
+
+
+def test_what_a_crash_kept_from_the_engine_is_told_again(scene: Scene) -> None:
+    board = scene.board(trusted_authors="")
+    cursor = listed(board).cursor
+    scene.host.advance(600)
+    scene.fake.close(1)
+    scene.fake.comment(1, render(scene.record(revision=1), place=HOME), user="eve")
+    lost, again = listed(board, cursor), listed(board, cursor)
+    assert (again.items, again.distrusted) == (lost.items, lost.distrusted)
+    assert len(again.distrusted) == 1
+    delivered = listed(board, again.cursor)
+    assert delivered.distrusted == ()
+
+
+def test_a_cursor_of_another_configuration_begins_anew(scene: Scene) -> None:
+    local = MemoryStore(scene.host)
+    cursor = listed(scene.board(local=local)).cursor
+    assert listed(scene.board(local=local, label_prefix="other:"), cursor).full
+    assert listed(scene.board(local=local), "no cursor of ours").full
+    assert not listed(scene.board(local=local), cursor).full
+
+
+def test_several_repositories_are_one_board(scene: Scene) -> None:
+    scene.fake.add_repo("acme/lib")
+    scene.fake.grant("bot", "push")
+    scene.fake.open_issue("Elsewhere", repo="acme/lib")
+    board = scene.board(repository="acme/app,acme/lib")
+    listing = listed(board)
+    assert tasks(listing) == ["GH-1", "acme/lib#1"]
+    written(board, listing.items[1], scene.record(task="acme/lib#1"))
+    assert len(scene.fake.comments(1, repo="acme/lib")) == 1
+    assert scene.fake.comments(1) == []
+    assert listed(board, listing.cursor).items[-1].record is not None
+
+
+def test_a_repository_that_was_renamed_says_so(scene: Scene) -> None:
+    scene.fake.rename_repo("acme/app", "acme/new")
+    answer = scene.board().list(cursor=None)
+    assert isinstance(answer, Failed)
+    assert answer.kind == "moved"
+
+
+# Hostile comments
+
+
+def hostile(scene: Scene) -> list[tuple[str, str, str | None]]:
+    """What, its text, and the reason for refusing it; None where it is not even taken for a state comment."""
+    now_ms = scene.host.now().at_ms
+    body = render(scene.record(fence=50, revision=90), place=HOME)
+    return [
+        ("a valid record", body, trust.AUTHOR),
+        ("a quoted record", "> " + body.replace("\n", "\n> "), None),
+        ("a replay", render(scene.record(task="GH-2"), place=HOME.replace(number=2)), trust.AUTHOR),
+        ("edited JSON", body.replace('"fence": 50', '"fence": 51'), trust.AUTHOR),
+        ("a lower revision", render(scene.record(revision=0), place=HOME), trust.AUTHOR),
+        ("a future heartbeat", render(scene.record(heartbeat_ms=now_ms + 10**9), place=HOME), trust.AUTHOR),
+        ("an unclosed marker", "<!-- sharedstate-state schema=1 task=GH%2D1", trust.AUTHOR),
+        ("65 kB", body + "x" * (65_536 - len(body)), trust.AUTHOR),
+        ("a mention storm", "<!-- sharedstate-state -->" + "@everyone " * 1000, trust.AUTHOR),
+        ("a script", "<script>document.write('<!-- sharedstate-state')</script>", None),
+    ]
+
+
+def test_a_strangers_comments_change_nothing_and_are_reported_once_with_their_reason(scene: Scene) -> None:
+    board = scene.board()
+    planted = hostile(scene)
+    for _, text, _ in planted[:5]:
+        scene.fake.comment(1, text, user="eve")  # before ours: their ids are lower
+    item = item_of(board)
+    assert item.record is None
+    item = written(board, item, scene.record())
+    for _, text, _ in planted[5:]:
+        scene.fake.comment(1, text, user="eve")
+    scene.host.advance(1)
+    listing = listed(board)
+    assert [one.record for one in listing.items] == [item.record]
+    reasons = [reason for _, _, reason in planted if reason is not None]
+    assert sorted(one.reason for one in listing.distrusted) == sorted(reasons)
+    assert all("eve" in one.author for one in listing.distrusted)
+    scene.fake.comment(1, "talk", user="eve")
+    assert listed(board, listing.cursor).distrusted == ()
+    assert len(scene.fake.comments(1)) == len(planted) + 2
+    count = len(scene.fake.comments(1))
+    written(board, listing.items[0], scene.record(fence=2))
+    assert len(scene.fake.comments(1)) == count
+
+
+@pytest.mark.parametrize(
+    "what,change,reason",
+    [
+        ("edited JSON", lambda body: body.replace('"fence": 4', '"fence": 9'), trust.DIGEST),
+        ("another task", lambda body: body.replace("GH%2D1", "GH%2D2").replace('"GH-1"', '"GH-2"'), trust.OTHER_TASK),
+        ("text added", lambda body: body + "\nlgtm", trust.UNREADABLE),
+        ("another signature", lambda body: body.replace('"hmac": "', '"hmac": "0'), trust.SIGNATURE),
+        ("no signature", lambda body: body.replace('"hmac"', '"hmak"'), trust.UNSIGNED),
+        ("another key", lambda body: body.replace('"key": "k1"', '"key": "k2"'), trust.UNKNOWN_KEY),
+    ],
+)
+def test_what_is_changed_in_our_own_comment_does_not_count(
+    scene: Scene, what: str, change: Callable[[str], str], reason: str
+) -> None:
+    board = scene.board(signing_key="k1:hush")
+    item = written(board, item_of(board), scene.record(fence=4))
+    state = scene.states()[0]
+    scene.fake.edit_comment(state["id"], change(state["body"]))
+    scene.host.advance(1)
+    listing = listed(board)
+    assert [one.record for one in listing.items] == [None]
+    assert [one.reason for one in listing.distrusted] == [reason]
+    assert item.record is not None
+
+
+def test_an_older_state_of_our_own_comment_is_no_news(scene: Scene) -> None:
+    board = scene.board(signing_key="k1:hush")
+    item = written(board, item_of(board), scene.record(fence=4))
+    old = scene.states()[0]["body"]
+    for fence in (4, 5):
+        item = written(board, item, scene.record(fence=fence, attempts=fence))
+    scene.fake.edit_comment(scene.states()[0]["id"], old)
+    scene.host.advance(1)
+    listing = listed(board)
+    assert [one.record for one in listing.items] == [None]
+    assert [one.reason for one in listing.distrusted] == [trust.FENCE]
+    item = written(board, listing.items[0], scene.record(fence=5))
+    assert item.record == scene.record(fence=5, revision=4)
+
+
+def test_keys_rotate_without_a_break(scene: Scene) -> None:
+    old = scene.board(signing_key="k1:first")
+    written(old, item_of(old), scene.record())
+    scene.host.advance(1)
+    new = scene.board("friend", signing_key="k2:second", signing_keys_old="k1:first")
+    item = item_of(new)
+    assert item.record is not None
+    written(new, item, scene.record(fence=2))
+    assert parse(scene.states()[0]["body"]).key_id == "k2"
+
+
+def test_a_future_clock_of_our_own_does_not_make_a_write_fail(scene: Scene) -> None:
+    board = scene.board()
+    ahead = scene.record(heartbeat_ms=scene.host.now().at_ms + 10**6)
+    assert written(board, item_of(board), ahead).record == ahead.replace(revision=1)
+    assert item_of(board).record is None
+
+
+# The trust report
+
+
+def test_the_trust_report_shows_every_state_comment_and_why_it_counts_or_not(scene: Scene) -> None:
+    board = scene.board(signing_key="k1:hush")
+    written(board, item_of(board), scene.record())
+    forged = render(scene.record(revision=9), place=HOME, key=SigningKey(key_id="k1", secret="guess"))
+    scene.fake.comment(1, forged, user="friend")
+    scene.fake.comment(1, render(scene.record(), place=HOME), user="eve")
+    scene.fake.comment(1, '<!-- codex-monitor-state\n{"ownerId": "old/agent"}\n-->', user="eve")
+    writes = len(scene.fake.requests.writes())
+    rows = survey(board)
+    assert isinstance(rows, tuple)
+    assert [(row.author, row.counts, row.reason) for row in rows] == [
+        ("bot", True, None),
+        ("friend", False, trust.SIGNATURE),
+        ("eve", False, trust.AUTHOR),
+        ("eve", False, "older_tool"),
+    ]
+    assert rows[3].legacy is not None
+    assert rows[3].legacy.owner == "old/agent"
+    assert len(scene.fake.requests.writes()) == writes
