@@ -36,8 +36,8 @@ class Identity:
         """Who we are; `UNKNOWN` where GitHub refuses to say."""
         if self._known is None:
             found = self._store.get(COLLECTION, self._edge.credential.key)
-            if found is not None and isinstance(found.value.get("id"), int):
-                self._known = Account(id=found.value["id"], login=str(found.value.get("login", "")))
+            if found is not None and isinstance(found.value.get("account"), int):
+                self._known = Account(id=found.value["account"], login=str(found.value.get("login", "")))
         if self._known is not None:
             return self._known
         asked = self._ask()
@@ -56,7 +56,7 @@ class Identity:
         if account.id == 0 or account == self._known:
             return
         self._known = account
-        document = {"id": account.id, "login": account.login}
+        document = {"account": account.id, "login": account.login}
         self._store.transact(
             COLLECTION,
             self._edge.credential.key,
