@@ -76,3 +76,72 @@ REOPEN: Final = Param(
     default=False,
     about="Start an ended task again; its retries start over.",
 )
+
+# The board and the schedules
+
+REPO: Final = Param(
+    name="repo",
+    flags=("--repo",),
+    metavar="OWNER/NAME",
+    about="Repository on GitHub; default: SHARED_STATE_REPOSITORY.",
+)
+SYNC: Final = (
+    REPO,
+    Param(name="once", flags=("--once",), kind="flag", default=False, about="One cycle; the default."),
+    Param(name="every", flags=("--every",), kind="duration", about="Cycle after cycle, until SIGTERM or Ctrl-C."),
+    Param(
+        name="dry_run",
+        flags=("--dry-run",),
+        kind="flag",
+        default=False,
+        about="Only say what would be done; writes nothing.",
+    ),
+    Param(
+        name="policy",
+        flags=("--policy",),
+        kind="choice",
+        choices=("board-primary", "internal-primary", "mirror-only"),
+        about="Who wins when both sides changed; default: SHARED_STATE_SYNC_POLICY.",
+    ),
+    Param(
+        name="status",
+        flags=("--status",),
+        kind="flag",
+        default=False,
+        about="Only show counters, what waits, the last errors, when it goes on; asks nobody.",
+    ),
+)
+SCHEDULERS: Final = (
+    Param(name="systemd", flags=("--systemd",), kind="flag", default=False, about="A timer of your own systemd."),
+    Param(name="cron", flags=("--cron",), kind="flag", default=False, about="A line in your crontab."),
+    Param(name="launchd", flags=("--launchd",), kind="flag", default=False, about="A launch agent (macOS)."),
+    Param(
+        name="github_actions",
+        flags=("--github-actions",),
+        kind="flag",
+        default=False,
+        about="A workflow in this repository; the repository itself is the shared store there.",
+    ),
+)
+INTERVALS: Final = (
+    Param(
+        name="sweep_every",
+        flags=("--sweep-every",),
+        kind="duration",
+        about="How often to sweep, in whole minutes; default: 5m.",
+    ),
+    Param(
+        name="sync_every",
+        flags=("--sync-every",),
+        kind="duration",
+        about="How often to sync, in whole minutes; default: 5m.",
+    ),
+)
+JOB: Final = Param(
+    name="job",
+    flags=("--job",),
+    kind="choice",
+    choices=("sweep", "sync", "both"),
+    default="both",
+    about="Which one; a sync only where a repository is configured.",
+)

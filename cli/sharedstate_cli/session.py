@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from sharedstate.errors import InvalidInput
 from sharedstate.values import Value
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from sharedstate.connect import SharedState
     from sharedstate.host import Host
     from sharedstate.store import Store
+    from sharedstate.sync.board import Board
 
 T = TypeVar("T")
 LINE_CHARACTERS_MAX = 10_000
 
 
 class Console(Value):
-    """The world around one run: streams (None where closed), and, for tests, the machine and the shared store."""
+    """The world around one run: streams (None where closed), and, for tests, the machine, the store, the board."""
 
     stdin: TextIO | None
     stdout: TextIO | None
     stderr: TextIO | None
     host: Host | None = None
     store: Store | None = None
+    board: Board | None = None
 
     @classmethod
     def real(cls) -> Console:
@@ -43,7 +45,13 @@ class Session:
         self.console = console
         self.json = json
         self.root = root
+        self._given: dict[str, Any] = {}
         self._state: SharedState | None = None
+
+    def choose(self, **settings: Any) -> None:
+        """Settings from the command line, before `state` is first used; None is no choice."""
+        assert self._state is None, "the state is open already"
+        self._given |= {name: value for name, value in settings.items() if value is not None}
 
     @property
     def state(self) -> SharedState:
@@ -51,7 +59,7 @@ class Session:
         if self._state is None:
             from sharedstate.connect import SharedState
 
-            self._state = SharedState.open(self.root, store=self.console.store, host=self.console.host)
+            self._state = SharedState.open(self.root, store=self.console.store, host=self.console.host, **self._given)
         return self._state
 
     def close(self) -> None:

@@ -11,10 +11,14 @@ from sharedstate_cli.grammar import Command, Param
 from sharedstate_cli.options import (
     EVERYWHERE,
     FORCE,
+    INTERVALS,
+    JOB,
     LEASE,
     LIVE_OR_STDIN,
     OWNER,
     REOPEN,
+    SCHEDULERS,
+    SYNC,
     TASK,
     TASK_OR_STDIN,
     TOKEN,
@@ -39,6 +43,10 @@ SCHEMAS: Final = (
     "sweep",
     "retry-check",
     "change",
+    "sync",
+    "sync-status",
+    "board-item",
+    "trust",
     "error",
 )
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -180,7 +188,56 @@ COMMANDS: Final[tuple[Command, ...]] = (
                 about="Only say what would be done; writes nothing.",
             ),
         ),
-        details="Exit code 0 also when something was found, so that a scheduler stays quiet.",
+        details="Exit code 0 also when something was found, so that a scheduler stays quiet, and when another sweep of "
+        "this state root is running.",
+    ),
+    Command(
+        name="sync",
+        about="Mirror task state to the board, bring home what people changed there.",
+        handler="sharedstate_cli.verbs.sync:sync",
+        params=SYNC,
+        details="Exit code 0 also when something waits, and when another sync of this state root is running; 75: the "
+        "board could not be reached; 78: no repository, no token, or no right. --every goes on whatever fails.",
+    ),
+    Command(
+        name="board show",
+        about="Show one task as the board shows it.",
+        handler="sharedstate_cli.verbs.board:show",
+        params=(TASK,),
+        details="Exit code 5: the board has no such item; 75: it could not be reached.",
+    ),
+    Command(
+        name="board adopt",
+        about="Report which state comments on the board count, which not, and why.",
+        handler="sharedstate_cli.verbs.board:adopt",
+        params=(Param(name="task", flags=("--task",), metavar="TASK", ids="all", about="Only those of this task."),),
+        details="Changes nothing, and says what to configure to trust an author.",
+    ),
+    Command(
+        name="schedule print",
+        about="Print what would make a scheduler run sweeps and syncs.",
+        handler="sharedstate_cli.verbs.schedule:show",
+        params=(*SCHEDULERS, *INTERVALS, JOB),
+        details="Default: launchd on macOS, systemd where it runs, else cron.",
+    ),
+    Command(
+        name="schedule install",
+        about="Have a scheduler of yours run sweeps and syncs.",
+        handler="sharedstate_cli.verbs.schedule:install",
+        params=(*SCHEDULERS, *INTERVALS, JOB),
+        details="Installing twice changes nothing.",
+    ),
+    Command(
+        name="schedule remove",
+        about="Take back what `schedule install` installed.",
+        handler="sharedstate_cli.verbs.schedule:remove",
+        params=(*SCHEDULERS, JOB),
+    ),
+    Command(
+        name="schedule status",
+        about="Show what of it is installed.",
+        handler="sharedstate_cli.verbs.schedule:status",
+        params=SCHEDULERS,
     ),
     Command(
         name="retry-check",

@@ -7,42 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from sharedstate.events import EVENT_TYPES
 from sharedstate.tasks.model import HISTORY_ENTRIES_MAX
+from sharedstate_cli.full.board_schemas import BoardItem, Sync, SyncStatusAnswer, Trust
+from sharedstate_cli.full.shapes import Count, Fence, Moment, NotOk, Ok, Open, Seconds, Status, TaskId
 from sharedstate_cli.table import SCHEMAS
-
-Count = Annotated[int, Field(ge=0)]
-Fence = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0)]
-Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
-TaskId = Annotated[str, Field(min_length=1, max_length=200)]
-Status = Literal["new", "claimed", "complete", "failed", "abandoned"]
-
-
-class Open(BaseModel):
-    """An object that may grow: unknown fields are allowed and kept."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-
-
-class Ok(Open):
-    """An answer of the command that went well."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    ok: Literal[True]
-
-
-class NotOk(Open):
-    """An answer of the command that says no, and why."""
-
-    schema_: Literal[1] = Field(alias="schema")
-    ok: Literal[False]
-    reason: str
-    task: str | None = None
-    detail: str | None = None
-
 
 # On disk
 
@@ -68,8 +39,8 @@ class LeaseField(Open):
     boot_id: str
     boot_ms: Count
     process: BoundTo | None = None
-    scope: list[str] = []
-    meta: dict[str, str] = {}
+    scope: list[str] = Field(default_factory=list)
+    meta: dict[str, str] = Field(default_factory=dict)
     degraded: bool = False
 
 
@@ -290,15 +261,16 @@ class SweptField(Open):
 
 
 class Sweep(Ok):
-    """`sweep`."""
+    """`sweep`; only `skipped` when another one of this state root is running."""
 
-    dry_run: bool
-    examined: Count
-    swept: list[SweptField]
-    archived: list[str]
-    reconciled: list[str]
-    conflicts: list[str]
-    unreadable: list[UnreadableField]
+    dry_run: bool = False
+    examined: Count = 0
+    swept: list[SweptField] = Field(default_factory=list)
+    archived: list[str] = Field(default_factory=list)
+    reconciled: list[str] = Field(default_factory=list)
+    conflicts: list[str] = Field(default_factory=list)
+    unreadable: list[UnreadableField] = Field(default_factory=list)
+    skipped: Literal["already_running"] | None = None
 
 
 class RetryCheck(Open):
@@ -359,6 +331,10 @@ MODELS: dict[str, type[BaseModel]] = dict(
             Sweep,
             RetryCheck,
             Change,
+            Sync,
+            SyncStatusAnswer,
+            BoardItem,
+            Trust,
             Error,
         ),
         strict=True,

@@ -3,235 +3,171 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Sequence
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from sharedstate.errors import InvalidInput, StoreUnavailable
+from sharedstate.errors import BadSettings
+from sharedstate.ids import fingerprint
+from sharedstate.settings import BY_NAME, Settings
 from sharedstate_cli import schedules
+from sharedstate_cli.hot import Usage
 from sharedstate_cli.report import Report
-from sharedstate_cli.schedules import Job, Text
+from sharedstate_cli.schedulers import Change, scheduler
+from sharedstate_cli.schedules import EVERY_MS_DEFAULT, JOBS, Job
 from sharedstate_cli.session import Session
 
-_TOOL_TIMEOUT_S = 30
 
-
-def show(session: Session, **given: Any) -> Report:
+def show(
+    session: Session,
+    *,
+    systemd: bool,
+    cron: bool,
+    launchd: bool,
+    github_actions: bool,
+    sweep_every: int | None,
+    sync_every: int | None,
+    job: str,
+) -> Report:
     """`schedule print`: what would be installed, on stdout; nothing is written."""
-    system, jobs = _system(given), _jobs(session, given)
-    files = _render(system, jobs)
-    document = {"ok": True, "system": system, "files": [file.fields() for file in files]}
+    system = _system(systemd=systemd, cron=cron, launchd=launchd, github_actions=github_actions)
+    jobs = _wanted(session, system, job=job, sweep_every=sweep_every, sync_every=sync_every)
+    files = schedules.render(system, jobs)
     several = len(files) > 1
     lines = [line for file in files for line in ([f"# {file.name}"] if several else []) + file.content.splitlines()]
-    return Report(document=document, lines=tuple(lines))
-
-
-def install(session: Session, **given: Any) -> Report:
-    """`schedule install`: write the files and tell the scheduler. Installing twice changes nothing."""
-    system, jobs = _system(given), _jobs(session, given)
-    files = _render(system, jobs)
-    if system == "cron":
-        _write_crontab(schedules.crontab_without(_crontab(), units=_units(jobs)) + files[0].content)
-        written = ["crontab"]
-    else:
-        written = [_write(_folder(system, session), file) for file in files]
-        _activate(system, jobs, written)
     return Report(
-        document={"ok": True, "system": system, "written": written}, lines=tuple(f"installed {w}" for w in written)
+        document={"ok": True, "system": system, "files": [file.fields() for file in files]},
+        lines=tuple(lines),
+        notes=tuple(_remarks(session.state.settings, system, jobs)),
     )
 
 
-def remove(session: Session, **given: Any) -> Report:
+def install(
+    session: Session,
+    *,
+    systemd: bool,
+    cron: bool,
+    launchd: bool,
+    github_actions: bool,
+    sweep_every: int | None,
+    sync_every: int | None,
+    job: str,
+) -> Report:
+    """`schedule install`: write the files and tell the scheduler. Installing twice changes nothing."""
+    system = _system(systemd=systemd, cron=cron, launchd=launchd, github_actions=github_actions)
+    jobs = _wanted(session, system, job=job, sweep_every=sweep_every, sync_every=sync_every)
+    changes = scheduler(system, folder=os.getcwd()).install(jobs)
+    return _changed(system, changes, done="installed", notes=tuple(_remarks(session.state.settings, system, jobs)))
+
+
+def remove(session: Session, *, systemd: bool, cron: bool, launchd: bool, github_actions: bool, job: str) -> Report:
     """`schedule remove`: take back what `install` wrote. Removing what is not there is fine."""
-    system, jobs = _system(given), _all_jobs(session)
-    if system == "cron":
-        before = _crontab()
-        after = schedules.crontab_without(before, units=_units(jobs))
-        removed = ["crontab"] if after != before else []
-        if removed:
-            _write_crontab(after)
-    else:
-        _deactivate(system, jobs)
-        removed = [path for file in _names(system, jobs) if (path := _drop(_folder(system, session), file))]
-    lines = tuple(f"removed {path}" for path in removed) or ("nothing was installed",)
-    return Report(document={"ok": True, "system": system, "removed": removed}, lines=lines)
+    system = _system(systemd=systemd, cron=cron, launchd=launchd, github_actions=github_actions)
+    jobs = [one for one in _jobs(session) if job in (one.name, "both")]
+    return _changed(system, scheduler(system, folder=os.getcwd()).remove(jobs), done="removed")
 
 
-def status(session: Session, **given: Any) -> Report:
-    """`schedule status`: which jobs of this state root are installed, for which scheduler."""
-    jobs = _all_jobs(session)
-    found: list[dict[str, str]] = []
-    for system in schedules.SYSTEMS:
-        for where in _installed(system, jobs, session):
-            found.append({"system": system, "where": where})
-    lines = tuple(f"{one['system']}: {one['where']}" for one in found) or ("nothing is installed",)
-    return Report(document={"ok": True, "installed": found}, lines=lines)
+def status(session: Session, *, systemd: bool, cron: bool, launchd: bool, github_actions: bool) -> Report:
+    """`schedule status`: which jobs of this state root are installed, and where; without an option, for all of them."""
+    chosen = _chosen(systemd=systemd, cron=cron, launchd=launchd, github_actions=github_actions)
+    jobs = _jobs(session)
+    found = [
+        (system, one)
+        for system in chosen or schedules.SYSTEMS
+        for one in scheduler(system, folder=os.getcwd()).status(jobs)
+    ]
+    words = {True: "active", False: "not active", None: "cannot be asked here"}
+    lines = tuple(f"{system}: {one.where} ({words[one.active]})" for system, one in found)
+    document = {
+        "ok": True,
+        "installed": [{"system": system, "where": one.where, "active": one.active} for system, one in found],
+    }
+    return Report(document=document, lines=lines or ("nothing is installed",))
 
 
-def _system(given: dict[str, Any]) -> str:
-    chosen = [name for name in schedules.SYSTEMS if given.get(name.replace("-", "_"))]
+def _changed(system: str, changes: Sequence[Change], *, done: str, notes: tuple[str, ...] = ()) -> Report:
+    changed = [change.where for change in changes if change.changed]
+    document = {
+        "ok": True,
+        "system": system,
+        "changed": changed,
+        "unchanged": [change.where for change in changes if not change.changed],
+    }
+    lines = tuple(f"{done} {where}" for where in changed) or (f"nothing had to be {done}",)
+    return Report(document=document, lines=lines, notes=notes)
+
+
+# Which scheduler
+
+
+def _chosen(*, systemd: bool, cron: bool, launchd: bool, github_actions: bool) -> list[str]:
+    given = {"systemd": systemd, "cron": cron, "launchd": launchd, "github-actions": github_actions}
+    return [name for name, wanted in given.items() if wanted]
+
+
+def _system(*, systemd: bool, cron: bool, launchd: bool, github_actions: bool) -> str:
+    """The one that is asked for, else the one that this machine has."""
+    chosen = _chosen(systemd=systemd, cron=cron, launchd=launchd, github_actions=github_actions)
     if len(chosen) > 1:
-        raise InvalidInput(f"one scheduler at a time, not {' and '.join(chosen)}")
+        raise Usage(f"one scheduler at a time, not {' and '.join(chosen)}")
     if chosen:
         return chosen[0]
-    return "launchd" if sys.platform == "darwin" else "systemd" if os.path.isdir("/run/systemd/system") else "cron"
+    if sys.platform == "darwin":
+        return "launchd"
+    return "systemd" if os.path.isdir("/run/systemd/system") else "cron"
 
 
-def _jobs(session: Session, given: dict[str, Any]) -> list[Job]:
-    wanted = given.get("job") or "both"
-    jobs = _all_jobs(session, sweep_ms=given.get("sweep_every"), sync_ms=given.get("sync_every"))
-    syncing = bool(session.state.settings.repository)
-    if wanted == "both":
-        return [job for job in jobs if job.name == "sweep" or syncing]
-    return [job for job in jobs if job.name == wanted]
+# Which jobs
 
 
-def _all_jobs(session: Session, *, sweep_ms: int | None = None, sync_ms: int | None = None) -> list[Job]:
-    root = session.state.root
-    mark = blake2b(os.fsencode(root), digest_size=4).hexdigest()
-    command = _command()
-    at = ("--dir", root)
-    folder = os.getcwd()
+def _wanted(session: Session, system: str, *, job: str, sweep_every: int | None, sync_every: int | None) -> list[Job]:
+    """The jobs that are asked for; a sync only where there is something to sync with."""
+    every = {"sweep": sweep_every, "sync": sync_every}
+    jobs = [one.replace(every_ms=every[one.name] or EVERY_MS_DEFAULT) for one in _jobs(session)]
+    can_sync = system == "github-actions" or bool(session.state.settings.repository)
+    if job == "sync" and not can_sync:
+        raise BadSettings(
+            "there is no repository to sync with",
+            hint="set SHARED_STATE_REPOSITORY, or `repository` in sharedstate.toml",
+        )
     return [
-        Job(
-            name="sweep",
-            words=(command, "sweep", *at),
-            every_ms=schedules.check_every(sweep_ms or 5 * schedules.MINUTE_MS),
-            folder=folder,
-            mark=mark,
-        ),
-        Job(
-            name="sync",
-            words=(command, "sync", "--once", *at),
-            every_ms=schedules.check_every(sync_ms or 5 * schedules.MINUTE_MS),
-            folder=folder,
-            mark=mark,
-        ),
+        schedules.check_job(one)
+        for one in jobs
+        if one.name == job or (job == "both" and (one.name == "sweep" or can_sync))
     ]
 
 
-def _command() -> str:
-    """The absolute path of this very command: a scheduler has a PATH of its own."""
+def _jobs(session: Session) -> list[Job]:
+    """Both jobs of this state root."""
+    root = session.state.root
+    mark = fingerprint(os.fsencode(root), size=4)
+    return [Job(name=name, command=_command(), root=root, folder=os.getcwd(), mark=mark) for name in JOBS]
+
+
+def _command() -> tuple[str, ...]:
+    """How to call this very command by absolute paths: a scheduler has a PATH of its own."""
     beside = os.path.join(os.path.dirname(sys.executable), "claims")
-    return beside if os.path.exists(beside) else os.path.abspath(sys.argv[0])
+    return (beside,) if os.access(beside, os.X_OK) else (sys.executable, "-m", "sharedstate_cli")
 
 
-def _render(system: str, jobs: Sequence[Job]) -> list[Text]:
-    if not jobs:
-        raise InvalidInput("nothing to schedule: no repository is configured for sync (SHARED_STATE_REPOSITORY)")
-    if system == "systemd":
-        return schedules.systemd(jobs)
-    if system == "cron":
-        return schedules.cron(jobs)
-    if system == "launchd":
-        return schedules.launchd(jobs)
-    return schedules.github_actions(jobs, package="sharedstate[github]")
+# What a scheduler does not know
 
 
-def _units(jobs: Sequence[Job]) -> list[str]:
-    return [job.unit for job in jobs]
-
-
-def _names(system: str, jobs: Sequence[Job]) -> list[str]:
-    endings = {"systemd": (".timer", ".service"), "launchd": (".plist",)}
+def _remarks(settings: Settings, system: str, jobs: Sequence[Job]) -> Iterable[str]:
     if system == "github-actions":
-        return ["sharedstate.yml"]
-    return [job.unit + ending for job in jobs for ending in endings.get(system, ())]
-
-
-def _folder(system: str, session: Session) -> str:
-    if system == "systemd":
-        home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-        return os.path.join(home, "systemd", "user")
-    if system == "launchd":
-        return os.path.expanduser("~/Library/LaunchAgents")
-    from sharedstate.claims.identity import find_worktree
-
-    tree = find_worktree(os.getcwd())
-    if tree is None:
-        raise InvalidInput("a workflow belongs into a repository; the working directory is in none")
-    return os.path.join(tree.top, os.path.dirname(schedules.WORKFLOW))
-
-
-def _write(folder: str, file: Text) -> str:
-    path = os.path.join(folder, file.name)
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with open(path, "w", encoding="utf-8") as out:
-            out.write(file.content)
-    except OSError as error:
-        raise StoreUnavailable(f"cannot write {path}: {error.strerror}") from error
-    return path
-
-
-def _drop(folder: str, name: str) -> str | None:
-    path = os.path.join(folder, name)
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StoreUnavailable(f"cannot remove {path}: {error.strerror}") from error
-    return path
-
-
-def _installed(system: str, jobs: Sequence[Job], session: Session) -> list[str]:
-    if system == "cron":
-        ends = tuple(f"# {unit}" for unit in _units(jobs))
-        return [line for line in _crontab(missing_ok=True).splitlines() if line.endswith(ends)]
-    try:
-        folder = _folder(system, session)
-    except InvalidInput:
-        return []
-    paths = [os.path.join(folder, name) for name in _names(system, jobs)]
-    return [path for path in paths if os.path.exists(path)]
-
-
-def _activate(system: str, jobs: Sequence[Job], written: Sequence[str]) -> None:
-    if system == "systemd":
-        _tool("systemctl", "--user", "daemon-reload")
-        for job in jobs:
-            _tool("systemctl", "--user", "enable", "--now", f"{job.unit}.timer")
-    elif system == "launchd":
-        for path in written:
-            _tool("launchctl", "load", "-w", path)
-
-
-def _deactivate(system: str, jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        if system == "systemd":
-            _tool("systemctl", "--user", "disable", "--now", f"{job.unit}.timer", must=False)
-        elif system == "launchd":
-            _tool("launchctl", "remove", job.unit, must=False)
-
-
-def _crontab(*, missing_ok: bool = False) -> str:
-    done = _tool("crontab", "-l", must=False, missing_ok=missing_ok)
-    return "" if done is None or done.returncode else done.stdout
-
-
-def _write_crontab(text: str) -> None:
-    _tool("crontab", "-", stdin=text)
-
-
-def _tool(
-    *words: str, must: bool = True, missing_ok: bool = False, stdin: str | None = None
-) -> subprocess.CompletedProcess[str] | None:
-    """Run one of the scheduler's own tools; its failure is ours when it `must` succeed."""
-    try:
-        done = subprocess.run(
-            words, input=stdin, capture_output=True, text=True, timeout=_TOOL_TIMEOUT_S, check=False, encoding="utf-8"
+        yield (
+            "commit the workflow to the default branch; other machines trust its comments when 41898282"
+            " (github-actions[bot]) is among their SHARED_STATE_TRUSTED_AUTHORS"
         )
-    except (FileNotFoundError, PermissionError) as error:
-        if missing_ok:
-            return None
-        raise StoreUnavailable(
-            f"{words[0]} is not on this machine; `claims schedule print` shows what to install"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise StoreUnavailable(f"{' '.join(words[:3])} did not end within {_TOOL_TIMEOUT_S} s") from error
-    if must and done.returncode:
-        raise StoreUnavailable(f"{' '.join(words[:4])}: {done.stderr.strip()[:300] or f'exit {done.returncode}'}")
-    return done
+        return
+    unseen = sorted(
+        BY_NAME[name].env
+        for name, origin in settings.origins.items()
+        if origin.startswith("environment") and name != "dir"
+    )
+    if unseen:
+        yield f"a scheduler does not see this shell's {', '.join(unseen)}: put what matters into sharedstate.toml"
+    syncs = any(job.name == "sync" for job in jobs)
+    if syncs and not settings.github_token_file and not settings.github_app_id:
+        yield "a scheduler does not see GITHUB_TOKEN: name a file with it as `github_token_file` in sharedstate.toml"
+    if system == "systemd":
+        yield "user timers rest while you are logged out, unless `loginctl enable-linger` is set"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sharedstate.store import Unreadable
 from sharedstate.tasks.outcomes import Swept
+from sharedstate_cli.alone import alone, busy_report
 from sharedstate_cli.human import ago
 from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
@@ -13,10 +13,19 @@ from sharedstate_cli.views import unreadable_documents, unreadable_notes
 
 
 def sweep(session: Session, *, dry_run: bool) -> Report:
-    """One pass; exit code 0 whatever it finds. With `dry_run` nothing is written."""
+    """One pass; exit code 0 whatever it finds. With `dry_run` nothing is written.
+
+    Single-flight: where another sweep of this state root runs, nothing is done.
+    """
+    if dry_run:
+        return _sweep(session, dry_run=True)
+    with alone(session, "sweep") as free:
+        return _sweep(session, dry_run=False) if free else busy_report("sweep")
+
+
+def _sweep(session: Session, *, dry_run: bool) -> Report:
     done = session.busy(lambda: session.state.claims.sweep(dry_run=dry_run), label="sweeping")
-    swept = [entry for entry in done.swept if isinstance(entry, Swept)]
-    unreadable = [entry for entry in done.unreadable if isinstance(entry, Unreadable)]
+    swept, unreadable = done.swept, list(done.unreadable)
     document = {
         "ok": True,
         "dry_run": done.dry_run,

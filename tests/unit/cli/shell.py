@@ -10,6 +10,7 @@ from typing import Any
 
 from sharedstate.host import Host
 from sharedstate.store import Store
+from sharedstate.sync.board import Board
 from sharedstate.testing.clock import FakeHost
 from sharedstate.values import Value
 from sharedstate_cli.main import main
@@ -57,18 +58,23 @@ class Screen(io.StringIO):
 class Shell:
     """Runs `claims` with a state root under a temporary folder and a clock that stands still until it is moved."""
 
-    def __init__(self, folder: Path, *, host: Host | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, host: Host | None = None, store: Store | None = None, board: Board | None = None
+    ) -> None:
         self.root = folder / "state"
         self.host = host or FakeHost()
         self.store = store
+        self.board = board
 
     def __call__(self, line: str, *more: str, stdin: str = "", screen: bool = False, as_json: bool = True) -> Answer:
         """Run a command line, given as words in one text and then as further words."""
         out: io.StringIO = Screen() if screen else io.StringIO()
         err = io.StringIO()
-        console = Console(stdin=io.StringIO(stdin), stdout=out, stderr=err, host=self.host, store=self.store)
+        console = Console(
+            stdin=io.StringIO(stdin), stdout=out, stderr=err, host=self.host, store=self.store, board=self.board
+        )
         words = [*line.split(), *more]
-        own = 2 if words[:1] == ["config"] else 1
+        own = 2 if words[:1] in (["config"], ["board"], ["schedule"]) else 1
         added = ["--dir", str(self.root), *(["--json"] if as_json else [])]
         code = main([*words[:own], *added, *words[own:]], console=console)
         return Answer(code=code, out=out.getvalue(), err=err.getvalue())

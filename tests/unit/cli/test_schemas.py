@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from sharedstate.tasks.model import STATUSES
-from sharedstate_cli.full.schemas import MODELS, Status, schema_of
+from sharedstate_cli.full.schemas import MODELS, schema_of
+from sharedstate_cli.full.shapes import Status
 from sharedstate_cli.table import SCHEMAS
 from tests.unit.cli.shell import Shell
 

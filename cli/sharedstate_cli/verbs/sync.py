@@ -1,0 +1,114 @@
+"""`claims sync`: mirror the task state to the board, and bring home what people changed there."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from sharedstate.errors import EXIT_OK
+from sharedstate.sync.board import Board
+from sharedstate.sync.engine import Engine, SyncRules
+from sharedstate.sync.memory import Memory
+from sharedstate_cli.alone import alone, busy_report
+from sharedstate_cli.boards import fault_report, status_report, sync_report
+from sharedstate_cli.hot import Usage
+from sharedstate_cli.report import Report
+from sharedstate_cli.session import Session
+from sharedstate_cli.wiring import board_name, opened_board
+
+EVERY_MS_MIN = 1_000
+EVERY_MS_MAX = 86_400_000
+
+
+def sync(
+    session: Session,
+    *,
+    repo: str | None,
+    once: bool,
+    every: int | None,
+    dry_run: bool,
+    policy: str | None,
+    status: bool,
+) -> Report:
+    """One cycle, or one after the other until a signal; with `status` only what is known of the cycles so far.
+
+    Single-flight: where another sync of this state root runs, nothing is done. A dry run asks the board and writes
+    nothing; it may run beside another.
+    """
+    if once and every is not None:
+        raise Usage("--once and --every contradict each other")
+    if every is not None and not EVERY_MS_MIN <= every <= EVERY_MS_MAX:
+        raise Usage("--every: from 1s to 24h")
+    if every is not None and (dry_run or status):
+        raise Usage("--every does not go with --dry-run or --status")
+    session.choose(repository=None if repo is None else (repo,), sync_policy=policy)
+    board_name(session)
+    if status:
+        return _status(session)
+    with opened_board(session, read_only=dry_run) as board:
+        engine = _engine(session, board)
+        if dry_run:
+            return _cycle(session, engine, board.name, dry_run=True)
+        with alone(session, "sync") as free:
+            if not free:
+                return busy_report("sync")
+            if every is None:
+                return _cycle(session, engine, board.name)
+            return _cycles(session, engine, board.name, every_ms=every)
+
+
+def _engine(session: Session, board: Board) -> Engine:
+    state = session.state
+    settings = state.settings
+    rules = SyncRules(
+        policy=settings.sync_policy,
+        retries_max=settings.max_retries,
+        heartbeat_window_ms=settings.heartbeat_publish_ms,
+    )
+    return Engine(tasks=state.tasks, board=board, local=state.local_store, rules=rules)
+
+
+def _cycle(session: Session, engine: Engine, board: str, *, dry_run: bool = False) -> Report:
+    with _terminable():
+        done = session.busy(lambda: engine.sync(dry_run=dry_run), label=f"syncing with {board}")
+    return sync_report(done, waiting=len(engine.waiting()))
+
+
+def _cycles(session: Session, engine: Engine, board: str, *, every_ms: int) -> Report:
+    """Cycles until a signal, each reported at once; whatever goes wrong in one, the next one is tried."""
+    with _terminable():
+        while True:
+            try:
+                report = _cycle(session, engine, board)
+            except Exception as error:  # noqa: BLE001 - a daemon that ends with the first odd answer mirrors nothing
+                report = fault_report(error, board=board)
+            session.emit(report.replace(code=EXIT_OK))
+            session.state.host.sleep(every_ms / 1000)
+
+
+def _status(session: Session) -> Report:
+    state = session.state
+    board = board_name(session)
+    memory = Memory(state.local_store, board=board, frozen=True)
+    waiting = tuple(sorted(memory.waiting(), key=lambda one: (one.not_before_ms, one.task)))
+    return status_report(memory.status(), board=board, waiting=waiting, now_ms=state.host.now().at_ms)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends us as Ctrl-C does: at once and in order. What is under way is queued, or found again by its mark."""
+    try:
+        before = signal.signal(signal.SIGTERM, _interrupt)
+    except ValueError:  # not the main thread: no signal arrives here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
