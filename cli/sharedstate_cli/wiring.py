@@ -67,10 +67,10 @@ def judged_comments(board: Board, *, task: str | None) -> tuple[Judged, ...] | P
 
     if not isinstance(board, GitHubBoard):
         return ()
-    found = survey(board)
+    found = survey(board, task=task)
     if isinstance(found, Parked | Failed):
         return found
-    return tuple(_judged(one) for one in found if task is None or one.task == task)
+    return tuple(map(_judged, found))
 
 
 @contextmanager

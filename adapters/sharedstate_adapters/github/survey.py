@@ -32,25 +32,40 @@ class StateComment(Value):
     legacy: LegacyState | None = None
 
 
-def survey(board: GitHubBoard) -> tuple[StateComment, ...] | Parked | Failed:
-    """Every comment that is, or pretends to be, a state comment, in all repositories of the board."""
+def survey(board: GitHubBoard, *, task: str | None = None) -> tuple[StateComment, ...] | Parked | Failed:
+    """Every comment that is, or pretends to be, a state comment: of one task, or in all repositories of the board."""
+    if task is not None:
+        place = board.keys.place_of(task)
+        return () if place is None else _surveyed(board, place.repository, number=place.number)
     found: list[StateComment] = []
     for name in board.repositories:
-        desk = board.desk(Place(repository=name, number=1))
-        rules = desk.comments.rules()
-        if isinstance(rules, Parked | Failed):
-            return rules
-        pages = desk.repository.comments(since_ms=None)
-        if isinstance(pages, Parked | Failed):
-            return pages
-        by_issue: dict[int, list[Comment]] = {}
-        for row in () if isinstance(pages, NotModified) else pages.rows:
-            try:
-                by_issue.setdefault(number_of(row), []).append(comment_of(row))
-            except Corrupt:
-                continue
-        for number, comments in sorted(by_issue.items()):
-            found += _judged(board, Place(repository=name, number=number), comments, rules)
+        one = _surveyed(board, name)
+        if isinstance(one, Parked | Failed):
+            return one
+        found += one
+    return tuple(found)
+
+
+def _surveyed(
+    board: GitHubBoard, name: str, *, number: int | None = None
+) -> tuple[StateComment, ...] | Parked | Failed:
+    """The state comments of a repository, or of one of its issues."""
+    desk = board.desk(Place(repository=name, number=number or 1))
+    rules = desk.comments.rules()
+    if isinstance(rules, Parked | Failed):
+        return rules
+    pages = desk.repository.comments(since_ms=None) if number is None else desk.repository.comments_of(number)
+    if isinstance(pages, Parked | Failed):
+        return pages
+    by_issue: dict[int, list[Comment]] = {}
+    for row in () if isinstance(pages, NotModified) else pages.rows:
+        try:
+            by_issue.setdefault(number_of(row), []).append(comment_of(row))
+        except Corrupt:
+            continue
+    found: list[StateComment] = []
+    for at, comments in sorted(by_issue.items()):
+        found += _judged(board, Place(repository=name, number=at), comments, rules)
     return tuple(found)
 
 

@@ -54,6 +54,8 @@ def adopt(session: Session, *, task: str | None) -> Report:
             return judged_comments(board, task=wanted)
 
     found = session.busy(look, label=f"asking {name}")
+    if isinstance(found, Failed) and found.kind in ("gone", "moved") and task is not None:
+        return boards.absent_report(task, found, board=name)
     if isinstance(found, Parked | Failed):
         return boards.refused_by_board(found, board=name)
     counting = sum(one.reason is None for one in found)

@@ -302,4 +302,7 @@ def test_the_trust_report_shows_every_state_comment_and_why_it_counts_or_not(sce
     ]
     assert rows[3].legacy is not None
     assert rows[3].legacy.owner == "old/agent"
+    assert survey(board, task="GH-1") == rows
+    assert survey(board, task="no issue") == ()
+    assert survey(board, task="GH-99") == Failed(kind="gone", detail="404 Not Found")
     assert len(scene.fake.requests.writes()) == writes
