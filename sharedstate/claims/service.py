@@ -76,6 +76,7 @@ class Claims:
         force_reason: str | None = None,
         reopen: bool = False,
         bind: bool = False,
+        anew: bool = False,
     ) -> Claimed | Refused:
         """Claim a task for `ttl_ms` (10 ms to 30 days; default the stale threshold), to be renewed before it is over.
 
@@ -85,7 +86,7 @@ class Claims:
         over in any case, audited.
         `reopen`: start an ended task again. `bind`: tie the claim to this process, so that its proved death ends
         the claim at once and no other running process of the same owner shares it; without it a claim is a pure
-        lease and lives until its ttl.
+        lease and lives until its ttl. `anew`: refused, too, while this very owner holds it (as `claim_next` asks).
         """
         ask, token_new, token_known = self._ask(
             task,
@@ -98,6 +99,7 @@ class Claims:
             force_reason=force_reason,
             reopen=reopen,
             bind=bind,
+            anew=anew,
         )
         met = self.ledgers.scope_conflict(ask) if ask.scope else None
         if met is not None:  # a look before the claim, so that an ordinary refusal writes nothing
@@ -119,7 +121,8 @@ class Claims:
     def claim_next(self, candidates: Iterable[str], **options: Any) -> Claimed | NothingEligible:
         """Claim the first candidate that can be claimed, in the given order; options as in `claim`.
 
-        Ineligible candidates (ignored, held, complete, exhausted) are passed over without a lock and starve nobody.
+        Ineligible candidates (ignored, held, complete, exhausted) are passed over without a lock and starve nobody. No
+        two calls ever get the same attempt, those of one owner included.
         """
         taken = self.claim_many(candidates, slots=1, **options)
         if taken.claimed:
@@ -246,6 +249,7 @@ class Claims:
             digest_new=digest_of(fresh),
             digest_known=None if known is None else digest_of(known),
             exclusive=given["bind"],
+            anew=given["anew"],
             ttl_ms=requests.check_ttl(ttl_ms, default=self.settings.stale_threshold_ms),
             host=self._host_name,
             process=process,
@@ -265,12 +269,9 @@ class Claims:
                 reason = requests.ineligible(view, owner=owner, retries_max=self.settings.max_retries, options=options)
                 if reason is not None:
                     return Refused(task=view.state.task, reason=reason, detail="not eligible now")
-            answer = self.claim(candidate, **options)
+            return self.claim(candidate, anew=True, **options)
         except (InvalidId, Corrupt) as error:
             return Refused(task=str(candidate), reason=error.code, detail=str(error))
-        if isinstance(answer, Claimed) and answer.outcome == "already_owned":
-            return Refused(task=answer.task, reason=why.TASK_ALREADY_CLAIMED, detail="this owner has it already")
-        return answer
 
     def _look(self, task: str) -> TaskView | None:
         """A candidate in the ledger that would decide about it, seen without a lock."""
