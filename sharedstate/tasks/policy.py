@@ -109,11 +109,12 @@ def _decide_on_held(
     reason = alive.takeover
     if reason is None and ask.coordinator and ask.priority < lease.priority:
         reason = why.COORDINATOR_PRIORITY
-    if reason is None and ask.force_reason is not None:
+    exhausted = task.retries >= rules.retries_max
+    if ask.force_reason is not None and (reason is None or exhausted):
         reason = why.FORCED
     if reason is None:
         return _refuse(task, why.EXISTING_OWNER_ACTIVE, f"held by {lease.owner}", holder=holder)
-    if task.retries >= rules.retries_max and reason != why.FORCED:
+    if exhausted and reason != why.FORCED:
         return _refuse(task, why.MAX_RETRIES_EXCEEDED, _exhausted(task, rules), holder=holder)
     return _begin(task, ask, now, outcome="taken_over", retry=True, reason=reason)
 
