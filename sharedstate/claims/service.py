@@ -13,7 +13,7 @@ from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.ledgers import Ledgers, scope_refused
 from sharedstate.claims.model import ClaimMany, LocalClaim, NothingEligible, Recipe, SweepReport
 from sharedstate.claims.scopes import check_scope
-from sharedstate.errors import Corrupt, InvalidId, StoreError, StoreUnavailable
+from sharedstate.errors import Corrupt, InvalidId, StoreError, StoreUnavailable, UnsafeStore
 from sharedstate.host import Host
 from sharedstate.ids import check_id, digest_of
 from sharedstate.settings import Settings
@@ -132,9 +132,9 @@ class Claims:
     def claim_many(self, candidates: Iterable[str], *, slots: int, **options: Any) -> ClaimMany:
         """Claim up to `slots` of the candidates in order. What is ineligible, or already this owner's, takes no slot.
 
-        At most 100,000 candidates are looked at. A candidate that is no id, or has an unreadable record, is refused
-        with reason `invalid_id` or `corrupt`. If the store fails after some were claimed, those are returned, and the
-        last refusal carries the code of the error.
+        At most 100,000 candidates are looked at. A candidate that is no id, or has an unreadable or planted record, is
+        refused with reason `invalid_id`, `corrupt` or `unsafe_store`. If the store fails after some were claimed, those
+        are returned, and the last refusal carries the code of the error.
         """
         owner = self.owner_of(options.get("owner"))
         claimed: list[Claimed] = []
@@ -153,6 +153,8 @@ class Claims:
             claimed.append(answer)
             if len(claimed) == slots:
                 break  # before asking for one more candidate, which may have to be waited for
+        if refused and not claimed and all(answer.reason == UnsafeStore.code for answer in refused):
+            raise UnsafeStore(refused[0].detail)  # not one candidate is bad, but the store
         return ClaimMany(claimed=tuple(claimed), refused=tuple(refused))
 
     def renew(self, task: str, *, owner: str | None = None, token: str | None = None) -> Kept | Lost | Unverifiable:
@@ -270,7 +272,7 @@ class Claims:
                 if reason is not None:
                     return Refused(task=view.state.task, reason=reason, detail="not eligible now")
             return self.claim(candidate, anew=True, **options)
-        except (InvalidId, Corrupt) as error:
+        except (InvalidId, Corrupt, UnsafeStore) as error:
             return Refused(task=str(candidate), reason=error.code, detail=str(error))
 
     def _look(self, task: str) -> TaskView | None:
