@@ -197,10 +197,14 @@ def test_help_is_drawn_on_a_terminal_and_plain_in_a_pipe(tmp_path: Path) -> None
     assert "\x1b" not in plain
 
 
-def test_bare_claims_prints_help_with_exit_code_2_and_version_its_version(tmp_path: Path) -> None:
-    bare = claims(tmp_path)
-    assert bare.returncode == 2
-    assert "Usage: claims" in bare.stdout + bare.stderr
+def test_a_bare_command_prints_its_help_with_exit_code_2(tmp_path: Path) -> None:
+    for words in ((), ("config",)):
+        bare, asked = claims(tmp_path, *words), claims(tmp_path, *words, "--help")
+        assert (bare.returncode, asked.returncode) == (2, 0)
+        assert (bare.stdout, bare.stderr) == (asked.stdout, "")
+
+
+def test_version_prints_the_version(tmp_path: Path) -> None:
     version = claims(tmp_path, "--version")
     assert (version.returncode, version.stdout.split()[0]) == (0, "sharedstate")
 
