@@ -289,8 +289,8 @@ class Tasks:
     def _refused_at_a_glance(self, ask: ClaimAsk) -> Refused | None:
         """The refusal that a look without a lock justifies, or None.
 
-        A refusal writes nothing, so it only has to be true of one moment, and the look is one. It keeps the many who ask
-        for a held task out of the queue of the one who holds it.
+        A refusal writes nothing, so it only has to be true of one moment, and the look is one. It keeps the many who
+        ask for a held task out of the queue of the one who holds it.
         """
         try:
             found = self.store.get(TASKS, ask.task)
