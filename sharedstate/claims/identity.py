@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from sharedstate.errors import BadSettings
 from sharedstate.ids import check_id, fingerprint
@@ -96,7 +97,7 @@ def identify(configured: str, *, origin: str, folder: str) -> Identity:
             return Identity(owner=check_id(owner, what="owner"), host=host, origin=origin)
         except ValueError as error:
             raise BadSettings(f"owner from {origin}: {error}") from None
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or os.environ.get("USERNAME") or f"uid{os.getuid()}"
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or os.environ.get("USERNAME") or _login()
     tree = find_worktree(folder)
     top = os.path.realpath(folder if tree is None else tree.top)
     mark = fingerprint(os.fsencode(top), size=4)  # with 2, one pair in 300 work trees of one name would be one owner
@@ -106,3 +107,15 @@ def identify(configured: str, *, origin: str, folder: str) -> Identity:
 
 def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in name[:_NAME_CHARACTERS_MAX])
+
+
+def _login() -> str:
+    """The user's name where the environment has none (cron, containers), or its number where it has no name either."""
+    if sys.platform == "win32":
+        return "user"
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid{os.getuid()}"
