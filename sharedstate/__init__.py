@@ -57,7 +57,7 @@ _HOMES = {
     "TaskView": "tasks.service",
 }
 __all__ = ["__version__"]
-__all__ += list(_HOMES)
+__all__ += list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll] - the table is the one list of names
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,8 @@ from functools import lru_cache
 from sharedstate.values import Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS_MIN = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+_MS_MAX = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 class Instant(Value):
@@ -62,11 +64,17 @@ def iso_of_ms(at_ms: int) -> str:
 
 @lru_cache(maxsize=256)  # a record mostly names the same moment several times, and is read several times
 def ms_of_iso(text: str) -> int:
-    """Unix milliseconds of an RFC 3339 moment; raises `ValueError` when it is not one or has no UTC offset."""
+    """Unix milliseconds of an RFC 3339 moment; raises `ValueError` when it is not one or has no UTC offset.
+
+    Only moments in the years 1 to 9999 of UTC are, so that whatever was read can be written again.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"no UTC offset: {text!r}")
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    ms = (moment - _EPOCH) // timedelta(milliseconds=1)
+    if not _MS_MIN <= ms <= _MS_MAX:  # its offset takes it out of the calendar
+        raise ValueError(f"outside of the years 1 to 9999: {text!r}")
+    return ms
 
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -15,7 +16,7 @@ from sharedstate.errors import BadSettings
 from sharedstate.files.store import FileStore
 from sharedstate.host import Host
 from sharedstate.settings import Settings, resolve
-from sharedstate.store import Store
+from sharedstate.store import Entry, Store
 from sharedstate.tasks.liveness import Rules
 from sharedstate.tasks.service import Tasks
 from sharedstate.tasks.sightings import Sightings
@@ -105,7 +106,7 @@ class SharedState:
             recipe=recipe,
         )
 
-    def events(self, *, after: int = 0, limit: int | None = None) -> Any:
+    def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""
         return self.store.read(JOURNAL, after=after, limit=limit)
 
@@ -162,7 +163,11 @@ def _shared_store(home: str, settings: Settings, host: Host) -> Store:
     scheme, _, rest = settings.url.partition("://")
     if not settings.url or settings.url == f"file://{home}":
         return _file_store(home, settings, host)
-    if scheme == "file" and os.path.isabs(rest):
+    if scheme == "file":
+        if not os.path.isabs(rest):
+            raise BadSettings(
+                f"url ({settings.origins.get('url', 'url')}): a file store is file:// and an absolute path"
+            )
         return _file_store(rest, settings, host)
     from importlib.metadata import entry_points
 
@@ -171,7 +176,9 @@ def _shared_store(home: str, settings: Settings, host: Host) -> Store:
             opened = point.load().from_url(settings.url, settings=settings, host=host)
             return cast("Store", opened)
     known = ", ".join(sorted(point.name for point in entry_points(group=ENTRY_POINTS)))
-    raise BadSettings(f"no store for the URL scheme {scheme!r} ({settings.origins['url']}); installed: {known}")
+    raise BadSettings(
+        f"no store for the URL scheme {scheme!r} ({settings.origins.get('url', 'url')}); installed: {known}"
+    )
 
 
 __all__ = ["SharedState", "host_name"]

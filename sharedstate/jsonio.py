@@ -18,6 +18,8 @@ from sharedstate.errors import Corrupt
 
 DEPTH_MAX = 64
 INTEGER_MAX = 2**63 - 1
+# A fence, revision or sequence above is damage. Below there is room to go on counting, and every JSON reader is exact.
+COUNT_MAX = 2**53 - 1
 Document = dict[str, Any]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sharedstate.clock import iso_of_ms
@@ -68,12 +69,12 @@ def _lease(lease: Lease) -> dict[str, Any]:
     }
 
 
-def unreadable_documents(unreadable: list[Unreadable]) -> list[dict[str, str]]:
+def unreadable_documents(unreadable: Sequence[Unreadable]) -> list[dict[str, str]]:
     """Records that could not be read, by name, with the reason."""
     return [{"name": bad.name, "reason": bad.reason} for bad in unreadable]
 
 
-def unreadable_notes(unreadable: list[Unreadable]) -> tuple[str, ...]:
+def unreadable_notes(unreadable: Sequence[Unreadable]) -> tuple[str, ...]:
     """The same for people, at most ten."""
     notes = [f"unreadable: {_told(bad)}" for bad in unreadable[:10]]
     if len(unreadable) > len(notes):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from sharedstate.errors import BadSettings
 from sharedstate.ids import check_id, fingerprint
 from sharedstate.values import Value
 
 _GIT_FILE_BYTES_MAX = 4096
+_NAME_CHARACTERS_MAX = 40
 
 
 class Worktree(Value):
@@ -47,9 +49,11 @@ def _linked(top: str, dot_git: str) -> Worktree | None:
     if not text.startswith("gitdir:"):
         return None
     own = os.path.normpath(os.path.join(top, text[len("gitdir:") :].strip()))
+    if not os.path.isdir(own):
+        return None
     shared = _line(os.path.join(own, "commondir"))
     if not shared:  # a submodule or `git init --separate-git-dir`: its git directory is its own
-        return Worktree(top=top, common=dot_git, linked=False)
+        return Worktree(top=top, common=own, linked=False)
     return Worktree(top=top, common=os.path.normpath(os.path.join(own, shared)), linked=True)
 
 
@@ -64,11 +68,15 @@ def _line(path: str) -> str:
 def default_root(folder: str) -> str:
     """`.cache/sharedstate` beside the repository's common git directory, so that all work trees share one state.
 
-    Outside a repository: `.cache/sharedstate` in `folder` itself.
+    A git directory that is not called `.git` (bare, a submodule's, a separate one) may have others of its kind beside
+    it: the state then lies in it, as `sharedstate`. Outside a repository: `.cache/sharedstate` in `folder` itself.
     """
     tree = find_worktree(folder)
-    home = os.path.abspath(folder) if tree is None else os.path.dirname(tree.common)
-    return os.path.join(home, ".cache", "sharedstate")
+    if tree is None:
+        return os.path.join(os.path.abspath(folder), ".cache", "sharedstate")
+    if os.path.basename(tree.common) != ".git":
+        return os.path.join(tree.common, "sharedstate")
+    return os.path.join(os.path.dirname(tree.common), ".cache", "sharedstate")
 
 
 def host_name() -> str:
@@ -89,9 +97,25 @@ def identify(configured: str, *, origin: str, folder: str) -> Identity:
             return Identity(owner=check_id(owner, what="owner"), host=host, origin=origin)
         except ValueError as error:
             raise BadSettings(f"owner from {origin}: {error}") from None
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or os.environ.get("USERNAME") or f"uid{os.getuid()}"
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or os.environ.get("USERNAME") or _login()
     tree = find_worktree(folder)
-    top = os.path.abspath(folder) if tree is None else tree.top
-    mark = fingerprint(os.fsencode(top), size=2)
-    plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in os.path.basename(top)[:40])
-    return Identity(owner=check_id(f"{host}/{user}.{plain}-{mark}", what="owner"), host=host, origin="default")
+    top = os.path.realpath(folder if tree is None else tree.top)
+    mark = fingerprint(os.fsencode(top), size=4)  # with 2, one pair in 300 work trees of one name would be one owner
+    owner = f"{host}/{_plain(user)}.{_plain(os.path.basename(top))}-{mark}"
+    return Identity(owner=check_id(owner, what="owner"), host=host, origin="default")
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name[:_NAME_CHARACTERS_MAX])
+
+
+def _login() -> str:
+    """The user's name where the environment has none (cron, containers), or its number where it has no name either."""
+    if sys.platform == "win32":
+        return "user"
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid{os.getuid()}"

@@ -155,17 +155,34 @@ class Ledgers:
             ask.scope, held, task=ask.task
         )
 
-    def enter_scope(self, answer: Claimed, *, digest: str) -> Overlap | None:
-        """Enter the scope of an accepted claim; or take the claim back and say which other one it meets."""
+    def enter_scope(self, answer: Claimed, *, digest: str, carried: bool = False) -> Overlap | None:
+        """Enter the scope of an accepted claim; or take the claim back and say which other one it meets.
+
+        An error of the store takes it back, too, unless it was `carried` over: then the next try enters it.
+        """
         home = self.home_of(answer)
         try:
             met = scopes_of(home).enter(answer.scope, task=answer.task, fence=answer.fence, owner=answer.owner)
         except InvalidInput as error:  # the table of scopes is full
             home.withdraw(answer.task, owner=answer.owner, digest=digest, conflict=str(error))
             raise
+        except StoreError as error:
+            if not carried and answer.outcome in (
+                "claimed",
+                "taken_over",
+            ):  # who held it before goes on under the scope it has
+                self._try_withdraw(home, answer, digest=digest, conflict=str(error))
+            raise
         if met is not None:
             home.withdraw(answer.task, owner=answer.owner, digest=digest, conflict=met.text())
         return met
+
+    def _try_withdraw(self, home: Tasks, answer: Claimed, *, digest: str, conflict: str) -> None:
+        """Who is told of an error holds nothing; where that fails, too, the claim ends with its ttl."""
+        try:
+            home.withdraw(answer.task, owner=answer.owner, digest=digest, conflict=conflict, reason=StoreError.code)
+        except (StoreError, Corrupt) as error:
+            logs.warn("claim of %r is not held, and could not be taken back: %s", answer.task, error)
 
     def home_of(self, answer: Claimed) -> Tasks:
         """The ledger that accepted this claim."""
@@ -264,7 +281,9 @@ class Ledgers:
             if not self._known_there(pending.task, lease.digest):
                 self._give_up(pending, answer)
             return answer
-        met = self.enter_scope(answer, digest=lease.digest) if answer.scope and pending.live is not None else None
+        met = None
+        if answer.scope and pending.live is not None:
+            met = self.enter_scope(answer, digest=lease.digest, carried=True)
         if met is not None:
             refused = scope_refused(pending.task, met)
             self._give_up(pending, refused)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sharedstate.errors import Corrupt, InvalidInput
+from sharedstate.errors import Corrupt, InvalidInput, UnsafeStore
 from sharedstate.store import KEEP, Decision, Document, Snapshot, Store
 from sharedstate.tasks.service import Tasks
 from sharedstate.values import Value
@@ -136,7 +136,7 @@ def _is_live(tasks: Tasks, task: str, fence: int) -> bool:
         if view is not None and view.stale and view.state.live == fence:
             tasks.sweep(task)
             view = tasks.get(task)
-    except Corrupt:
+    except (Corrupt, UnsafeStore):
         return True  # a blocked task keeps its scope until it is repaired
     return view is not None and view.state.live == fence
 

@@ -13,7 +13,7 @@ from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.ledgers import Ledgers, scope_refused
 from sharedstate.claims.model import ClaimMany, LocalClaim, NothingEligible, Recipe, SweepReport
 from sharedstate.claims.scopes import check_scope
-from sharedstate.errors import Corrupt, InvalidId, StoreError, StoreUnavailable
+from sharedstate.errors import Corrupt, InvalidId, StoreError, StoreUnavailable, UnsafeStore
 from sharedstate.host import Host
 from sharedstate.ids import check_id, digest_of
 from sharedstate.settings import Settings
@@ -76,6 +76,7 @@ class Claims:
         force_reason: str | None = None,
         reopen: bool = False,
         bind: bool = False,
+        anew: bool = False,
     ) -> Claimed | Refused:
         """Claim a task for `ttl_ms` (10 ms to 30 days; default the stale threshold), to be renewed before it is over.
 
@@ -85,7 +86,7 @@ class Claims:
         over in any case, audited.
         `reopen`: start an ended task again. `bind`: tie the claim to this process, so that its proved death ends
         the claim at once and no other running process of the same owner shares it; without it a claim is a pure
-        lease and lives until its ttl.
+        lease and lives until its ttl. `anew`: refused, too, while this very owner holds it (as `claim_next` asks).
         """
         ask, token_new, token_known = self._ask(
             task,
@@ -98,6 +99,7 @@ class Claims:
             force_reason=force_reason,
             reopen=reopen,
             bind=bind,
+            anew=anew,
         )
         met = self.ledgers.scope_conflict(ask) if ask.scope else None
         if met is not None:  # a look before the claim, so that an ordinary refusal writes nothing
@@ -119,7 +121,8 @@ class Claims:
     def claim_next(self, candidates: Iterable[str], **options: Any) -> Claimed | NothingEligible:
         """Claim the first candidate that can be claimed, in the given order; options as in `claim`.
 
-        Ineligible candidates (ignored, held, complete, exhausted) are passed over without a lock and starve nobody.
+        Ineligible candidates (ignored, held, complete, exhausted) are passed over without a lock and starve nobody. No
+        two calls ever get the same attempt, those of one owner included.
         """
         taken = self.claim_many(candidates, slots=1, **options)
         if taken.claimed:
@@ -129,9 +132,9 @@ class Claims:
     def claim_many(self, candidates: Iterable[str], *, slots: int, **options: Any) -> ClaimMany:
         """Claim up to `slots` of the candidates in order. What is ineligible, or already this owner's, takes no slot.
 
-        At most 100,000 candidates are looked at. A candidate that is no id, or has an unreadable record, is refused
-        with reason `invalid_id` or `corrupt`. If the store fails after some were claimed, those are returned, and the
-        last refusal carries the code of the error.
+        At most 100,000 candidates are looked at. A candidate that is no id, or has an unreadable or planted record, is
+        refused with reason `invalid_id`, `corrupt` or `unsafe_store`. If the store fails after some were claimed, those
+        are returned, and the last refusal carries the code of the error.
         """
         owner = self.owner_of(options.get("owner"))
         claimed: list[Claimed] = []
@@ -150,6 +153,8 @@ class Claims:
             claimed.append(answer)
             if len(claimed) == slots:
                 break  # before asking for one more candidate, which may have to be waited for
+        if refused and not claimed and all(answer.reason == UnsafeStore.code for answer in refused):
+            raise UnsafeStore(refused[0].detail)  # not one candidate is bad, but the store
         return ClaimMany(claimed=tuple(claimed), refused=tuple(refused))
 
     def renew(self, task: str, *, owner: str | None = None, token: str | None = None) -> Kept | Lost | Unverifiable:
@@ -246,6 +251,7 @@ class Claims:
             digest_new=digest_of(fresh),
             digest_known=None if known is None else digest_of(known),
             exclusive=given["bind"],
+            anew=given["anew"],
             ttl_ms=requests.check_ttl(ttl_ms, default=self.settings.stale_threshold_ms),
             host=self._host_name,
             process=process,
@@ -265,12 +271,9 @@ class Claims:
                 reason = requests.ineligible(view, owner=owner, retries_max=self.settings.max_retries, options=options)
                 if reason is not None:
                     return Refused(task=view.state.task, reason=reason, detail="not eligible now")
-            answer = self.claim(candidate, **options)
-        except (InvalidId, Corrupt) as error:
+            return self.claim(candidate, anew=True, **options)
+        except (InvalidId, Corrupt, UnsafeStore) as error:
             return Refused(task=str(candidate), reason=error.code, detail=str(error))
-        if isinstance(answer, Claimed) and answer.outcome == "already_owned":
-            return Refused(task=answer.task, reason=why.TASK_ALREADY_CLAIMED, detail="this owner has it already")
-        return answer
 
     def _look(self, task: str) -> TaskView | None:
         """A candidate in the ledger that would decide about it, seen without a lock."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sharedstate import logs
 from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.model import LocalClaim, SweepReport
-from sharedstate.errors import Corrupt, StoreUnavailable
+from sharedstate.errors import Corrupt, StoreUnavailable, UnsafeStore
 from sharedstate.store import Decision, Snapshot, Store, Unreadable
 from sharedstate.tasks.model import ENDINGS
 from sharedstate.tasks.outcomes import Refused, Swept
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sharedstate.claims.service import Claims
 
 ARCHIVE_PASS_MS_MIN = 3_600_000
+# What is wrong with one record, or planted in its place, blocks its own task; the sweep goes on.
+_BLOCKED = (Corrupt, UnsafeStore)
 
 
 def run_sweep(claims: Claims, ledger: Ledger, local: Store, *, dry_run: bool, limit: int) -> SweepReport:
@@ -71,7 +73,7 @@ def _sweep_one(tasks: Tasks, view: TaskView, unreadable: list[Unreadable]) -> Sw
         return None
     try:
         return tasks.sweep(view.state.task)
-    except Corrupt as error:
+    except _BLOCKED as error:
         unreadable.append(Unreadable(name=view.state.task, reason=str(error)))
         return None
 
@@ -85,7 +87,7 @@ def _reconcile(claims: Claims, unreadable: list[Unreadable]) -> tuple[list[str],
         except StoreUnavailable as error:
             logs.warn("shared store away, %r stays degraded: %s", task, error)
             break
-        except Corrupt as error:
+        except _BLOCKED as error:
             unreadable.append(Unreadable(name=task, reason=str(error)))
             continue
         if answer is not None:
@@ -112,7 +114,7 @@ def _archive(claims: Claims, local: Store, unreadable: list[Unreadable], *, dry_
         try:
             if dry_run or claims.tasks.archive(view.state.task, older_than_ms=age_ms):
                 archived.append(view.state.task)
-        except Corrupt as error:
+        except _BLOCKED as error:
             unreadable.append(Unreadable(name=view.state.task, reason=str(error)))
     return archived
 
@@ -135,7 +137,7 @@ def _tidy(claims: Claims, ledger: Ledger) -> None:
             if not _is_over(claims, mine, pending):
                 continue
             ledger.remove(mine.task, owner=mine.owner, fence=mine.fence)
-        except Corrupt:
+        except _BLOCKED:
             continue  # blocked until it is repaired; the sweep goes on
     claims.ledgers.tidy(older_than_ms=claims.settings.archive_after_ms)
     stores = (claims.tasks.store, claims.local_store) if claims.settings.enabled else (claims.local_store,)

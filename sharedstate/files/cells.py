@@ -45,11 +45,8 @@ class Cell:
         self._number, self._next_slot, self.fence = self._number + 1, 1 - self._next_slot, fence
 
     def close(self) -> None:
-        """Give the descriptor back. An error tells nothing: the record stands, and a beat may get lost."""
-        try:
-            self._host.close(self._fd)
-        except OSError:
-            pass
+        """Give the descriptor back."""
+        _close(self._host, self._fd)
 
 
 def open_cell(root: Root, collection: str, name: str) -> Cell | None:
@@ -94,8 +91,16 @@ def read_beat(root: Root, collection: str, name: str) -> Beat | None:
     except OSError:
         return None
     finally:
-        root.host.close(fd)
+        _close(root.host, fd)
     return None if found is None else found[3]
+
+
+def _close(host: Host, fd: int) -> None:
+    """An error tells nothing: the record stands, and a beat may get lost."""
+    try:
+        host.close(fd)
+    except OSError:
+        pass
 
 
 def _open(root: Root, dir_fd: int, name: str, flags: int) -> Cell:

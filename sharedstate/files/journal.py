@@ -264,7 +264,7 @@ def parsed(line: bytes) -> Entry | None:
     try:
         value = jsonio.decode(line, what="journal line")
         sequence, at, record = value.pop("seq"), value.pop("at"), value.pop("record")
-        if type(sequence) is not int or type(record) is not str or sequence < 1:
+        if type(sequence) is not int or type(record) is not str or not 1 <= sequence <= jsonio.COUNT_MAX:
             return None
         return Entry(sequence=sequence, at_ms=ms_of_iso(at), value=value, record=record)
     except (Corrupt, KeyError, TypeError, ValueError):

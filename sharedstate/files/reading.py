@@ -12,6 +12,7 @@ from sharedstate.files.plain import Descriptor, read_plain
 from sharedstate.files.records import RECORD_BYTES_MAX, SUFFIX, Stored, check_key, check_name_of, decode_record
 from sharedstate.files.roots import BEATS, LOCKS, Root
 from sharedstate.files.stripes import Intent, read_intent
+from sharedstate.host import Host
 from sharedstate.ids import check_id, record_name
 from sharedstate.store import Unreadable, Versioned
 
@@ -75,13 +76,22 @@ def intents(root: Root) -> Iterator[tuple[str, Intent]]:
     if locks is None:
         return
     for name in root.host.listdir(locks.fd):
-        fd = root.host.open(name, os.O_RDONLY, dir_fd=locks.fd)
         try:
-            intent = read_intent(fd, root.host)
-        finally:
-            root.host.close(fd)
+            intent = _intent_in(root.host, name, dir_fd=locks.fd)
+        except OSError as error:
+            if isinstance(translated(error, what=name), UnsafeStore):
+                continue  # planted: whoever wants this lock is refused, and nobody else
+            raise
         if intent is not None:
             yield name, intent
+
+
+def _intent_in(host: Host, name: str, *, dir_fd: int) -> Intent | None:
+    fd = host.open(name, os.O_RDONLY, dir_fd=dir_fd)
+    try:
+        return read_intent(fd, host)
+    finally:
+        host.close(fd)
 
 
 def records(root: Root, collection: str, names: Iterable[str], *, live_only: bool) -> Iterator[Versioned | Unreadable]:

@@ -71,9 +71,9 @@ def decode_record(raw: bytes, *, what: str) -> Stored:
     key, revision, live = value.pop("id", None), value.pop("revision", None), value.pop("live", None)
     if type(key) is not str:
         raise Corrupt(f"{what}: no id")
-    if type(revision) is not int or revision < 1:
+    if type(revision) is not int or not 1 <= revision <= jsonio.COUNT_MAX:
         raise Corrupt(f"{what}: no revision")
-    if live is not None and type(live) is not int:
+    if live is not None and (type(live) is not int or not 0 <= live <= jsonio.COUNT_MAX):
         raise Corrupt(f"{what}: live is not a fence")
     told = value.pop("last_events", None)
     last_events = None if told is None else _last_events_in(told, what=what)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sharedstate import jsonio
 from sharedstate.errors import Corrupt, UnsafeStore
+from sharedstate.files.faults import warn
 from sharedstate.files.plain import TEMP_PREFIX, read_plain
 from sharedstate.files.quarantine import NOTE_BYTES_MAX, NOTE_SUFFIX, Quarantined
 from sharedstate.files.reading import intents
@@ -50,6 +51,8 @@ def repair_all(root: Root, locks: LockTable, journal_of: JournalOf) -> list[str]
                 finish(root, journal_of, intent)
                 clear_intent(lock.fd, root.host)
                 done.append(f"finished what was begun on {intent.collection}/{intent.key}")
+        except UnsafeStore as error:
+            warn(f"left unfinished, for something is planted in its place: {error}")
         finally:
             lock.release()
     for litter in litter_of(root):

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sharedstate.clock import Instant, iso_of_ms, ms_of_iso
+from sharedstate.clock import DURATION_MS_MAX, Instant, iso_of_ms, ms_of_iso
 from sharedstate.errors import Corrupt
 from sharedstate.ids import Process
+from sharedstate.jsonio import COUNT_MAX
 from sharedstate.values import Value
 
 Document = dict[str, Any]
@@ -199,7 +200,7 @@ def _load_lease(task: str, document: Document) -> Lease:
     return Lease(
         owner=reader.text("owner"),
         digest=reader.text("digest"),
-        ttl_ms=reader.count("ttl_ms"),
+        ttl_ms=reader.count("ttl_ms", most=DURATION_MS_MAX),
         priority=reader.count("priority", default=PRIORITY_DEFAULT),
         host=reader.text("host", default=""),
         began=Instant(
@@ -252,10 +253,10 @@ class _Reader:
             raise self._wrong(name, "text")
         return value
 
-    def count(self, name: str, *, default: int | None = None) -> int:
+    def count(self, name: str, *, default: int | None = None, most: int = COUNT_MAX) -> int:
         value = self._document.get(name, default)
-        if type(value) is not int or value < 0:  # a bool is none either
-            raise self._wrong(name, "a whole number >= 0")
+        if type(value) is not int or not 0 <= value <= most:  # a bool is none either
+            raise self._wrong(name, f"a whole number from 0 to {most}")
         return value
 
     def moment(self, name: str) -> int:

@@ -12,7 +12,7 @@ TASK_IGNORED: Final = "task_ignored"
 EXISTING_OWNER_ACTIVE: Final = "existing_owner_active"
 TASK_ALREADY_COMPLETE: Final = "task_already_complete"
 MAX_RETRIES_EXCEEDED: Final = "max_retries_exceeded"
-TASK_ALREADY_CLAIMED: Final = "task_already_claimed"  # by the local ledger, while the shared store is away
+TASK_ALREADY_CLAIMED: Final = "task_already_claimed"  # by the local ledger (shared store away), or by oneself (`anew`)
 SCOPE_CONFLICT: Final = "scope_conflict"
 
 # Why a renew or release is not accepted

@@ -45,7 +45,7 @@ class ClaimAsk(Value):
 
     `digest_known`: fingerprint of the token the asker already holds, if any; `digest_new`: of the token it will hold.
     `exclusive`: the asker is a running process (`process`) and does not share the claim with another running
-    process of the same owner.
+    process of the same owner. `anew`: the asker begins work, so what its owner holds already is refused, too.
     `coordinator`: it may use its lower `priority`. `force_reason`: take over in any case, audited. `fence_floor`:
     the new fence is above this too (a ledger elsewhere has given it out already). `carried`: the attempt has begun
     in another ledger, with the token behind `digest_new`; if it has ended here already, it does not begin again.
@@ -56,6 +56,7 @@ class ClaimAsk(Value):
     digest_new: str
     digest_known: str | None = None
     exclusive: bool = False
+    anew: bool = False
     ttl_ms: int
     host: str = ""
     process: Process | None = None
@@ -108,11 +109,12 @@ def _decide_on_held(
     reason = alive.takeover
     if reason is None and ask.coordinator and ask.priority < lease.priority:
         reason = why.COORDINATOR_PRIORITY
-    if reason is None and ask.force_reason is not None:
+    exhausted = task.retries >= rules.retries_max
+    if ask.force_reason is not None and (reason is None or exhausted):
         reason = why.FORCED
     if reason is None:
         return _refuse(task, why.EXISTING_OWNER_ACTIVE, f"held by {lease.owner}", holder=holder)
-    if task.retries >= rules.retries_max and reason != why.FORCED:
+    if exhausted and reason != why.FORCED:
         return _refuse(task, why.MAX_RETRIES_EXCEEDED, _exhausted(task, rules), holder=holder)
     return _begin(task, ask, now, outcome="taken_over", retry=True, reason=reason)
 
@@ -120,6 +122,8 @@ def _decide_on_held(
 def _decide_on_own(
     task: TaskState, lease: Lease, ask: ClaimAsk, alive: Liveness, now: Instant, holder: Holder | None
 ) -> Decision[Claimed | Refused]:
+    if ask.anew and alive.takeover is None:
+        return _refuse(task, why.TASK_ALREADY_CLAIMED, "this owner has it already", holder=holder)
     bound_elsewhere = lease.process is not None and lease.process != ask.process
     same_token = ask.digest_known is not None and same_digest(ask.digest_known, lease.digest)
     if bound_elsewhere and not alive.dead and not alive.stale and (ask.exclusive or not same_token):

@@ -141,7 +141,10 @@ class Tasks:
     # Changing
 
     def claim(self, ask: ClaimAsk) -> Claimed | Refused:
-        """Decide one claim in one transaction."""
+        """Decide one claim in one transaction, or refuse it after a look without a lock."""
+        refused = self._refused_at_a_glance(ask)
+        if refused is not None:
+            return refused
         return self._transact_judged(
             ask.task,
             lambda state, alive, snapshot: policy.decide_claim(state, ask, alive, snapshot.now, self._rules),
@@ -294,6 +297,26 @@ class Tasks:
         for beat in suspects[-1:]:
             self._sightings.note(task, beat)
         return result
+
+    def _refused_at_a_glance(self, ask: ClaimAsk) -> Refused | None:
+        """The refusal that a look without a lock justifies, or None.
+
+        A refusal writes nothing, so it only has to be true of one moment, and the look is one. It keeps the many who
+        ask for a held task out of the queue of the one who holds it.
+        """
+        try:
+            found = self.store.get(TASKS, ask.task)
+            state = None if found is None else load(ask.task, found.value)
+        except Corrupt:
+            return None  # the transaction keeps its bytes
+        if found is None or state is None:
+            return None
+        now = self.store.now()
+        alive = self._judge(state, found.beat, now)
+        if alive is not None and alive.future is not None:
+            return None  # to be remembered, under the lock
+        answer = policy.decide_claim(state, ask, alive, now, self._rules).result
+        return answer if isinstance(answer, Refused) else None
 
     def _state(self, task: str, snapshot: Snapshot) -> TaskState | None:
         """The state in the snapshot; of an archived task the archived one, so that its fence goes on growing."""

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from typer.main import get_command
 
+from sharedstate.errors import EXIT_USAGE
 from sharedstate_cli import hot
 from sharedstate_cli.full import suggestions
 from sharedstate_cli.hot import Parsed, Usage
@@ -25,6 +26,7 @@ EPILOG = (
     "Exit codes: 0 done, 1 unexpected, 2 usage, 3 held by another, 4 lost, 5 not found, 6 exhausted or ignored, "
     "7 corrupt, 75 try again, 78 configuration."
 )
+_GROUPS = frozenset(command.name.rpartition(" ")[0] for command in COMMANDS)  # the program itself is one, too: ""
 
 
 def parse(words: Sequence[str]) -> Parsed | int:
@@ -36,14 +38,17 @@ def parse(words: Sequence[str]) -> Parsed | int:
 
         completion_init()
     program = get_command(application(found.append, rest=rest))
+    asked_nothing = " ".join(own) in _GROUPS and COMPLETE_VARIABLE not in os.environ
     try:
-        code = program.main(own, prog_name=PROGRAM, standalone_mode=False)
+        code = program.main([*own, "--help"] if asked_nothing else own, prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         raise Usage(error.format_message(), hint=_hint(command)) from None
     except typer.Abort:
         raise KeyboardInterrupt from None
     if found:
         return found[0]
+    if asked_nothing:
+        return EXIT_USAGE  # a script whose variable was empty must not go on as if something had been done
     return code if isinstance(code, int) else 0
 
 
@@ -75,7 +80,6 @@ def _group(about: str, *, epilog: str | None = None) -> typer.Typer:
     return typer.Typer(
         help=about,
         epilog=epilog,
-        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode="rich" if _a_person_looks() else None,
         pretty_exceptions_enable=False,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from sharedstate.values import Value
-from sharedstate_cli.running.guard import Guard
+from sharedstate_cli.running.guard import Guard, end_group
 from sharedstate_cli.running.signals import Signals, name_of
 from sharedstate_cli.running.terminal import Terminal
 
@@ -79,6 +79,10 @@ class Program:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
             pass  # ended, or not ours any more: nothing that waiting for its end would not show
+
+    def end(self, number: int) -> None:
+        """Send a signal to everybody in its group, and wake those that are stopped, so that they hear it."""
+        end_group(self.pid, number)
 
 
 def start(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from sharedstate.claims.orders import NAP_MS_MAX, Order, renewed
 from sharedstate.claims.service import Claims
 from sharedstate.tasks.outcomes import Claimed, Kept, Lost
-from sharedstate_cli.running.guard import end_group
 from sharedstate_cli.running.program import Continued, Ended, Program, Stopped
 from sharedstate_cli.running.signals import ENDING, FORWARDED, Signals, stop_own_job
 from sharedstate_cli.running.terminal import Terminal
@@ -62,14 +61,14 @@ class Supervision:
                 self._follow(change)
             now_ms = self._now_ms()
             if self._kill_ms is not None and now_ms >= self._kill_ms:
-                end_group(self._program.pid, signal.SIGKILL)
+                self._program.end(signal.SIGKILL)
                 self._kill_ms = now_ms + NAP_MS_MAX
             if self.lost is None and not self._stopped and now_ms >= self._order.due_ms:
                 self._renew()
 
     def _finish(self, ended: Ended) -> Ended:
         if self.lost is not None:
-            end_group(self._program.pid, signal.SIGKILL)  # what the program has left behind
+            self._program.end(signal.SIGKILL)  # what the program has left behind
         if self._terminal is not None and self._terminal.lent:
             # Ctrl-C went to the program alone; how it ended is all that tells of it.
             self.interrupted |= ended.signal in _ENDED_BY_KEYS or ended.code == _INTERRUPTED_CODE
@@ -120,7 +119,7 @@ class Supervision:
         if isinstance(answer, Lost):
             self.lost = answer
             self._note(f"lost {answer.task}: {answer.reason}: {answer.detail}; ending the program")
-            end_group(self._program.pid, signal.SIGTERM)
+            self._program.end(signal.SIGTERM)
             self._kill_ms = self._now_ms() + self._grace_ms
         elif isinstance(answer, Kept):
             self._doubt_told = False

@@ -25,29 +25,28 @@ def sweep(session: Session, *, dry_run: bool) -> Report:
 
 def _sweep(session: Session, *, dry_run: bool) -> Report:
     done = session.busy(lambda: session.state.claims.sweep(dry_run=dry_run), label="sweeping")
-    swept, unreadable = done.swept, list(done.unreadable)
     document = {
         "ok": True,
         "dry_run": done.dry_run,
         "examined": done.examined,
-        "swept": [_swept(entry) for entry in swept],
+        "swept": [_swept(entry) for entry in done.swept],
         "archived": list(done.archived),
         "reconciled": list(done.reconciled),
         "conflicts": list(done.conflicts),
-        "unreadable": unreadable_documents(unreadable),
+        "unreadable": unreadable_documents(done.unreadable),
     }
     would = "would have " if dry_run else ""
     lines = [
         f"{would}ended {entry.task}, fence {entry.fence}, of {entry.owner}: {entry.reason}, seen {ago(entry.age_ms)}"
-        for entry in swept
+        for entry in done.swept
     ]
     lines += [f"{would}archived {task}" for task in done.archived]
     lines += [f"carried over {task}" for task in done.reconciled]
     lines += [f"the shared store refused the degraded claim of {task}" for task in done.conflicts]
     lines.append(
-        f"{done.examined} live claims examined, {would}ended {len(swept)}, {would}archived {len(done.archived)}"
+        f"{done.examined} live claims examined, {would}ended {len(done.swept)}, {would}archived {len(done.archived)}"
     )
-    return Report(document=document, lines=tuple(lines), notes=unreadable_notes(unreadable))
+    return Report(document=document, lines=tuple(lines), notes=unreadable_notes(done.unreadable))
 
 
 def _swept(entry: Swept) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -197,10 +198,43 @@ def test_help_is_drawn_on_a_terminal_and_plain_in_a_pipe(tmp_path: Path) -> None
     assert "\x1b" not in plain
 
 
-def test_bare_claims_prints_help_with_exit_code_2_and_version_its_version(tmp_path: Path) -> None:
-    bare = claims(tmp_path)
-    assert bare.returncode == 2
-    assert "Usage: claims" in bare.stdout + bare.stderr
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sharedstate_cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["claims", "whoami"]
+from sharedstate_cli.start import main
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_while_the_command_loads_is_no_traceback(tmp_path: Path) -> None:
+    for usual, code in (("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)):
+        before = f"import signal; signal.signal(signal.SIGINT, signal.{usual})"
+        done = subprocess.run(
+            [sys.executable, "-c", before + INTERRUPTED_WHILE_LOADING],
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_a_bare_command_prints_its_help_with_exit_code_2(tmp_path: Path) -> None:
+    for words in ((), ("config",)):
+        bare, asked = claims(tmp_path, *words), claims(tmp_path, *words, "--help")
+        assert (bare.returncode, asked.returncode) == (2, 0)
+        assert (bare.stdout, bare.stderr) == (asked.stdout, "")
+
+
+def test_version_prints_the_version(tmp_path: Path) -> None:
     version = claims(tmp_path, "--version")
     assert (version.returncode, version.stdout.split()[0]) == (0, "sharedstate")
 

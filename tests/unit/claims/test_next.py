@@ -8,7 +8,8 @@ import pytest
 
 from sharedstate.claims.model import NothingEligible
 from sharedstate.errors import StoreUnavailable
-from tests.unit.claims.site import TTL_S, Site, granted
+from sharedstate.tasks.outcomes import Kept
+from tests.unit.claims.site import TTL_S, Site, granted, refused
 
 
 def test_the_first_that_can_be_claimed_is_claimed_in_the_given_order() -> None:
@@ -69,6 +70,29 @@ def test_a_task_lost_in_the_race_is_passed_over() -> None:
     other = site.machine("ws2").claims()
     site.shared.before["tasks"] = lambda: granted(other.claim("T-1"))
     assert granted(site.machine().claims().claim_next(["T-1", "T-2"])).task == "T-2"
+
+
+@pytest.mark.parametrize("step", ["before the transaction", "before the sibling's token is written down"])
+def test_a_task_lost_to_a_sibling_of_the_same_owner_is_passed_over_too(step: str) -> None:
+    site = Site()
+    machine = site.machine()
+    first, second = machine.claims(), machine.claims()
+    taken: list[str] = []
+    tasks = ["T-1", "T-2"]
+    where = site.shared.before if step == "before the transaction" else machine.local.before
+    where["tasks" if where is site.shared.before else "claims"] = lambda: taken.append(
+        granted(second.claim_next(tasks)).task
+    )
+    taken.append(granted(first.claim_next(tasks)).task)
+    assert sorted(taken) == tasks
+
+
+def test_claiming_anew_is_refused_to_who_has_it_and_takes_nothing_away() -> None:
+    claims = Site().machine().claims()
+    mine = granted(claims.claim("T-1"))
+    answer = refused(claims.claim("T-1", anew=True))
+    assert (answer.reason, answer.holder.owner if answer.holder else None) == ("task_already_claimed", mine.owner)
+    assert isinstance(claims.renew("T-1"), Kept), "the token is still in this machine's ledger"
 
 
 def test_no_more_candidates_are_drawn_than_needed() -> None:

@@ -8,6 +8,7 @@ from sharedstate import jsonio
 from sharedstate.claims.scopes import check_scope, overlap
 from sharedstate.errors import Corrupt, StoreUnavailable
 from sharedstate.tasks.outcomes import Kept, Lost
+from sharedstate.testing.faults import Crashed
 from tests.unit.claims.site import TTL_S, Site, granted, refused, view
 
 # Paths
@@ -141,13 +142,40 @@ def test_a_claim_whose_scope_was_never_entered_is_entered_when_it_is_asked_for_a
     claims = site.machine().claims()
 
     def dies() -> None:
-        raise StoreUnavailable("planted: the process dies here")
+        raise Crashed
 
     site.shared.before["scopes"] = dies
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Crashed):
         claims.claim("T-1", scope=["src"], token="my-own-token")
     assert granted(claims.claim("T-1", scope=["src"], token="my-own-token")).outcome == "already_owned"
     assert refused(site.machine("ws2").claims().claim("T-2", scope=["src"])).conflict == "T-1"
+
+
+def fails() -> None:
+    raise StoreUnavailable("planted: no space")
+
+
+def test_a_claim_whose_scope_cannot_be_entered_is_taken_back_with_the_error() -> None:
+    site = Site()
+    claims = site.machine().claims()
+    site.shared.before["scopes"] = fails
+    with pytest.raises(StoreUnavailable):
+        claims.claim("T-1", scope=["src"])
+    assert view(claims.tasks).state.status == "new"
+    assert granted(site.machine("ws2").claims().claim("T-1")).attempts == 1
+
+
+def test_a_claim_that_is_carried_over_enters_its_scope_at_the_next_try() -> None:
+    site = Site()
+    claims = site.machine().claims()
+    site.cut()
+    granted(claims.claim("T-1", scope=["src"]))
+    site.mend()
+    site.shared.before["scopes"] = fails
+    claims.renew("T-1")
+    assert isinstance(claims.renew("T-1"), Kept)
+    assert refused(site.machine("ws2").claims().claim("T-2", scope=["src"])).conflict == "T-1"
+    assert isinstance(claims.renew("T-1"), Kept)
 
 
 def test_asking_again_for_what_one_has_writes_nothing() -> None:

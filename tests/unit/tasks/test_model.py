@@ -11,7 +11,7 @@ from sharedstate import jsonio
 from sharedstate.claims.model import META_CHARACTERS_MAX, META_ENTRIES_MAX
 from sharedstate.claims.requests import check_meta
 from sharedstate.claims.scopes import PATHS_MAX, SCOPE_BYTES_MAX, check_scope
-from sharedstate.clock import Instant
+from sharedstate.clock import DURATION_MS_MAX, Instant
 from sharedstate.errors import Corrupt
 from sharedstate.files.records import RECORD_BYTES_MAX
 from sharedstate.ids import ID_CHARACTERS_MAX, Process, digest_of
@@ -74,20 +74,20 @@ def test_what_is_absent_by_default_is_left_out_of_the_document() -> None:
 REQUIRED = ["status", "fence", "attempts", "retries", "created_at", "updated_at"]
 WRONG: dict[str, list[Any]] = {
     "status": [None, 5, "done", "CLAIMED", ["new"], {}],
-    "fence": [None, "7", -1, 7.0, True, [7]],
+    "fence": [None, "7", -1, 7.0, True, [7], 2**53],
     "attempts": [None, "3", -1, 2.5, False],
     "retries": [None, "2", -1, {}],
     "last_error": [5, ["boom"], {}, False],
     "lease": ["a", 5, [], True],
     "ignored": ["yes", True, 5, []],
     "created_at": [None, 5, "yesterday", "2026-03-01", "", "2026-13-01T00:00:00Z"],
-    "updated_at": [None, {}, "2026-03-01T12:00:00"],
+    "updated_at": [None, {}, "2026-03-01T12:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
     "history": ["x", {}, [5], [["claimed"]], [None], 0],
 }
 WRONG_LEASE: dict[str, list[Any]] = {
     "owner": [None, 5, [], {}],
     "digest": [None, 5, "é" * 64, []],
-    "ttl_ms": [None, "300", -1, 1.5, True],
+    "ttl_ms": [None, "300", -1, 1.5, True, DURATION_MS_MAX + 1],
     "priority": ["1", -1, 1.0, None],
     "host": [5, [], None],
     "claimed_at": [None, 5, "noon"],

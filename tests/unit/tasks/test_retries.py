@@ -86,6 +86,13 @@ def test_force_goes_beyond_the_limit_and_is_counted() -> None:
     assert fleet.claim("b", force_reason="urgent").retries == 1
 
 
+def test_force_takes_the_last_attempt_from_the_stale_as_from_the_living() -> None:
+    fleet = Fleet(retries_max=0)
+    fleet.claim("a")
+    fleet.pass_s(TTL_S + 1)
+    assert fleet.claim("b", force_reason="urgent").reason == "forced", "audited as what made it possible"
+
+
 def test_a_reopened_task_has_all_its_retries_again() -> None:
     fleet = Fleet()
     for owner in "abcd":
