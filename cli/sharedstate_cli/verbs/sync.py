@@ -97,14 +97,16 @@ def _rounds(host: Host, engine: Engine) -> SyncReport:
 
 def _cycles(session: Session, engine: Engine, board: str, *, every_ms: int) -> Report:
     """Cycles until a signal, each reported at once; whatever goes wrong in one, the next one is tried."""
+    host = session.state.host
     with _terminable():
         while True:
+            next_s = host.monotonic_s() + every_ms / 1000
             try:
                 report = _cycle(session, engine, board)
             except Exception as error:  # noqa: BLE001 - a daemon that ends with the first odd answer mirrors nothing
                 report = fault_report(error, board=board)
             session.emit(report.replace(code=EXIT_OK))
-            session.state.host.sleep(every_ms / 1000)
+            host.sleep(max(0.0, next_s - host.monotonic_s()))
 
 
 def _status(session: Session) -> Report:
