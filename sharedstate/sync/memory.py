@@ -180,8 +180,9 @@ class Memory:
         found = self._store.get(_STATUS, self._board)
         if found is None:
             return SyncStatus()
-        known = {name: found.value[name] for name in SyncStatus().fields() if name in found.value}
-        return SyncStatus(**{**known, "errors": tuple(known.get("errors", ()))})
+        known: dict[str, Any] = {name: found.value[name] for name in SyncStatus().fields() if name in found.value}
+        known["errors"] = tuple(known.get("errors", ()))
+        return SyncStatus(**known)
 
     def keep_status(self, status: SyncStatus) -> None:
         """Write the engine's own state down."""
@@ -198,15 +199,17 @@ def _dump_known(known: Known) -> Document:
 
 def _load_known(document: Document) -> Known | None:
     try:
-        given = {name: document[name] for name in Known().fields() if name in document}
-        return Known(**{**given, "base": load_side(document["base"]), "labels": frozenset(document["labels"])})
+        given: dict[str, Any] = {name: document[name] for name in Known().fields() if name in document}
+        given |= {"base": load_side(document["base"]), "labels": frozenset(document["labels"])}
+        return Known(**given)
     except (Corrupt, KeyError, TypeError):
         return None  # asked for afresh; the merge then starts from an open card
 
 
 def _load_waiting(task: str, document: Document) -> Waiting | None:
-    given = {name: document[name] for name in Waiting(task=task, not_before_ms=0).fields() if name in document}
+    names = Waiting(task=task, not_before_ms=0).fields()
+    given: dict[str, Any] = {**{name: document[name] for name in names if name in document}, "task": task}
     counts = [given.get(name, 0) for name in ("not_before_ms", "tries", "seen_ms")]
     if "not_before_ms" not in given or not all(isinstance(count, int) for count in counts):
         return None
-    return Waiting(**{**given, "task": task})
+    return Waiting(**given)

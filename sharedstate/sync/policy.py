@@ -24,7 +24,7 @@ _AS_GOOD_AS: Final = frozenset(
     (
         (statuses.IN_PROGRESS, statuses.IN_REVIEW),
         (statuses.DONE, statuses.IN_REVIEW),
-        (statuses.TODO, statuses.BLOCKED),
+        (statuses.TO_DO, statuses.BLOCKED),
     )
 )
 _OVER: Final = (statuses.CANCELLED, statuses.DONE)
@@ -170,7 +170,7 @@ def _is_dropped(card: Card) -> bool:
 
 
 def _meaning(card: Card) -> str:
-    return statuses.known(card.status or "") or statuses.TODO
+    return statuses.known(card.status or "") or statuses.TO_DO
 
 
 def _since_ms(state: TaskState) -> int:

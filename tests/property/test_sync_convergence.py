@@ -18,11 +18,7 @@ CAUGHT_BY_SEED_MAX = 1_500
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, PART))
 def test_all_engines_agree_within_two_rounds_after_the_faults_stop(first: int) -> None:
-    for seed in range(first, first + PART):
-        try:
-            run(seed)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
+    _run_all(range(first, first + PART))
 
 
 @pytest.mark.slow
@@ -30,5 +26,12 @@ def test_all_engines_agree_within_two_rounds_after_the_faults_stop(first: int) -
 def test_a_planted_bug_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch)
     with pytest.raises(AssertionError):
-        for seed in range(CAUGHT_BY_SEED_MAX):
+        _run_all(range(CAUGHT_BY_SEED_MAX))
+
+
+def _run_all(seeds: range) -> None:
+    for seed in seeds:
+        try:
             run(seed)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
