@@ -22,6 +22,7 @@ from sharedstate.tasks.service import Tasks
 from sharedstate.tasks.sightings import Sightings
 
 ENTRY_POINTS = "sharedstate.stores"
+_NO_SECRETS: dict[str, Any] = {"signing_key": "", "signing_keys_old": ()}
 
 
 class SharedState:
@@ -41,6 +42,8 @@ class SharedState:
         host: Host,
         recipe: Recipe | None = None,
     ) -> None:
+        # A store for machines that share nothing else says so: while it is away, no local ledger may decide for all.
+        settings = settings.replace(required=True) if getattr(shared, "fails_closed", False) else settings
         self.settings = settings
         self.identity = identity
         self.root = root
@@ -143,9 +146,9 @@ def reopen_claims(*, root: str, settings: dict[str, Any], identity: dict[str, An
 
 
 def _recipe(settings: Settings, identity: Identity, root: str) -> Recipe:
-    # A pacemaker renews claims and signs nothing: secrets stay here.
-    known = settings.replace(origins={}, signing_key="", signing_keys_old=()).fields()
-    arguments = {"root": root, "settings": known, "identity": identity.fields()}
+    # A pacemaker only renews. Keys go along, through its pipe, where the store itself signs what it writes.
+    known = settings.replace(origins={}) if settings.url else settings.replace(origins={}, **_NO_SECRETS)
+    arguments = {"root": root, "settings": known.fields(), "identity": identity.fields()}
     return Recipe(opener="sharedstate.connect:reopen_claims", arguments=arguments)
 
 
@@ -173,7 +176,7 @@ def _shared_store(home: str, settings: Settings, host: Host) -> Store:
 
     for point in entry_points(group=ENTRY_POINTS):
         if point.name == scheme:
-            opened = point.load().from_url(settings.url, settings=settings, host=host)
+            opened = point.load().from_url(settings.url, settings=settings.replace(dir=home), host=host)
             return cast("Store", opened)
     known = ", ".join(sorted(point.name for point in entry_points(group=ENTRY_POINTS)))
     raise BadSettings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from sharedstate.errors import StoreUnavailable
@@ -12,7 +12,7 @@ from sharedstate_cli.session import Session
 
 
 @contextmanager
-def alone(session: Session, work: str) -> Iterator[bool]:
+def alone(session: Session, work: str) -> Generator[bool]:
     """Whether we are the only ones who do this `work` (sweep, sync) in the block; never waits.
 
     A lock of the kernel: it ends with its holder, however that ends. Raises `StoreUnavailable`.

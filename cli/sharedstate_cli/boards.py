@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sharedstate.clock import iso_of_ms
@@ -44,6 +44,27 @@ def sync_report(done: SyncReport, *, waiting: int) -> Report:
         ),
     }
     return Report(code=code, document=document, lines=tuple(_told(done, waiting=waiting)), problems=tuple(_wrong(done)))
+
+
+def joined(first: SyncReport, second: SyncReport) -> SyncReport:
+    """Two cycles told as one; until when something waits is the second one's word."""
+
+    def parts(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        return {task: _once(one.get(task, ()), other.get(task, ())) for task in {**one, **other}}
+
+    return second.replace(
+        pulled=tuple(_once(first.pulled, second.pulled)),
+        actions=parts(first.actions, second.actions),
+        pushed=parts(first.pushed, second.pushed),
+        conflicts=tuple(_once(first.conflicts, second.conflicts)),
+        errors=(*first.errors, *second.errors),
+        gone=tuple(_once(first.gone, second.gone)),
+        distrusted=(*first.distrusted, *second.distrusted),
+    )
+
+
+def _once(one: Iterable[str], other: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys((*one, *other)))
 
 
 def _told(done: SyncReport, *, waiting: int) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def board_name(session: Session) -> str:
 
 
 @contextmanager
-def opened_board(session: Session, *, read_only: bool) -> Iterator[Board]:
+def opened_board(session: Session, *, read_only: bool) -> Generator[Board]:
     """The board that the settings describe. Raises `BadSettings` when there is none, or no credential for it."""
     board_name(session)
     if session.console.board is not None:
@@ -74,7 +74,7 @@ def judged_comments(board: Board, *, task: str | None) -> tuple[Judged, ...] | P
 
 
 @contextmanager
-def _github(session: Session, *, read_only: bool) -> Iterator[GitHubBoard]:
+def _github(session: Session, *, read_only: bool) -> Generator[GitHubBoard]:
     from sharedstate_adapters.github.opening import github_board
 
     state = session.state

@@ -94,7 +94,7 @@ class Ends:
         """Count what went wrong with one item, and let it wait."""
         if isinstance(answer, Parked):
             cycle.rate_limited(answer)
-            self.park(cycle, task, max(0, answer.until_ms - cycle.now_ms), answer.reason, counts=False)
+            self.park(cycle, task, answer.until_ms - cycle.now_ms, answer.reason, counts=False)
         elif isinstance(answer, Conflict):
             self.park(cycle, task, delay_ms(tries), "the board moves on", look=True)
         elif answer.kind == "gone":
@@ -106,10 +106,19 @@ class Ends:
             self.park(cycle, task, wait_ms, answer.kind, look=answer.applied or answer.kind in HOPELESS)
 
     def park(
-        self, cycle: Cycle, task: str, wait_ms: int, reason: str, *, look: bool = False, counts: bool = True
+        self,
+        cycle: Cycle,
+        task: str,
+        wait_ms: int,
+        reason: str,
+        *,
+        look: bool = False,
+        seen_ms: int = 0,
+        counts: bool = True,
     ) -> None:
-        """Let a task wait; `look` asks for the item to be read afresh then."""
-        self.memory.park(task, not_before_ms=cycle.now_ms + wait_ms, reason=reason, look=look, counts=counts)
+        """Let a task wait; `look` asks for the item to be read afresh then, at least as new as `seen_ms`."""
+        not_before_ms = cycle.now_ms + max(0, wait_ms)
+        self.memory.park(task, not_before_ms=not_before_ms, reason=reason, look=look, seen_ms=seen_ms, counts=counts)
 
     def miss(self, cycle: Cycle, task: str) -> None:
         """The board does not have the task: remembered, so that it is not asked for again and again."""

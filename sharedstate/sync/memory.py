@@ -21,8 +21,9 @@ class Known(Value):
     """What is known of one task on the board.
 
     `base` is what the board showed when both sides last agreed, `updated_ms` how new that was. `wanted` is the card's
-    status that the fleet last wanted, `retries` its own count at the last publication, `told` which lost record was
-    last written to the journal. `absent_ms`: the board had no such item at this moment (0: it has one).
+    status that the fleet last wanted, `moving` one that it was about to move it to and does not know whether it did.
+    `retries`: the fleet's own count at the last publication. `told`: which lost record was last written to the journal.
+    `absent_ms`: the board had no such item at this moment (0: it has one).
     """
 
     base: Side = Side()
@@ -32,6 +33,7 @@ class Known(Value):
     labels: frozenset[str] = frozenset()
     updated_ms: int = 0
     wanted: str | None = None
+    moving: str | None = None
     retries: int = 0
     told: str = ""
     absent_ms: int = 0
@@ -65,7 +67,8 @@ class Known(Value):
 class Waiting(Value):
     """One task that has to wait: not before when (Unix milliseconds), how often it was tried, why.
 
-    `look`: the item has to be read afresh before anything is pushed.
+    `look`: the item has to be read afresh before anything is pushed, at least as new as `seen_ms` (Unix milliseconds):
+    so new a one was seen and could not be absorbed.
     """
 
     task: str
@@ -73,6 +76,7 @@ class Waiting(Value):
     tries: int = 0
     reason: str = ""
     look: bool = False
+    seen_ms: int = 0
 
 
 class SyncStatus(Value):
@@ -130,7 +134,16 @@ class Memory:
         if found is None or found.value != document:
             self._put(_AGREED, task, document)
 
-    def park(self, task: str, *, not_before_ms: int, reason: str, look: bool = False, counts: bool = True) -> None:
+    def park(
+        self,
+        task: str,
+        *,
+        not_before_ms: int,
+        reason: str,
+        look: bool = False,
+        seen_ms: int = 0,
+        counts: bool = True,
+    ) -> None:
         """Let a task wait until `not_before_ms`; `counts` makes it one try more. A wanted `look` stays wanted."""
 
         def decide(snapshot: Snapshot) -> Decision[None]:
@@ -141,6 +154,7 @@ class Memory:
                 tries=before.tries + counts,
                 reason=reason,
                 look=look or before.look,
+                seen_ms=max(seen_ms, before.seen_ms),
             )
             return Decision(result=None, write={**waiting.fields(), "board": self._board})
 
@@ -166,8 +180,9 @@ class Memory:
         found = self._store.get(_STATUS, self._board)
         if found is None:
             return SyncStatus()
-        known = {name: found.value[name] for name in SyncStatus().fields() if name in found.value}
-        return SyncStatus(**{**known, "errors": tuple(known.get("errors", ()))})
+        known: dict[str, Any] = {name: found.value[name] for name in SyncStatus().fields() if name in found.value}
+        known["errors"] = tuple(known.get("errors", ()))
+        return SyncStatus(**known)
 
     def keep_status(self, status: SyncStatus) -> None:
         """Write the engine's own state down."""
@@ -184,20 +199,17 @@ def _dump_known(known: Known) -> Document:
 
 def _load_known(document: Document) -> Known | None:
     try:
-        given = {name: document[name] for name in Known().fields() if name in document}
-        return Known(**{**given, "base": load_side(document["base"]), "labels": frozenset(document["labels"])})
+        given: dict[str, Any] = {name: document[name] for name in Known().fields() if name in document}
+        given |= {"base": load_side(document["base"]), "labels": frozenset(document["labels"])}
+        return Known(**given)
     except (Corrupt, KeyError, TypeError):
         return None  # asked for afresh; the merge then starts from an open card
 
 
 def _load_waiting(task: str, document: Document) -> Waiting | None:
-    not_before_ms, tries = document.get("not_before_ms"), document.get("tries")
-    if not isinstance(not_before_ms, int) or not isinstance(tries, int):
+    names = Waiting(task=task, not_before_ms=0).fields()
+    given: dict[str, Any] = {**{name: document[name] for name in names if name in document}, "task": task}
+    counts = [given.get(name, 0) for name in ("not_before_ms", "tries", "seen_ms")]
+    if "not_before_ms" not in given or not all(isinstance(count, int) for count in counts):
         return None
-    return Waiting(
-        task=task,
-        not_before_ms=not_before_ms,
-        tries=tries,
-        reason=str(document.get("reason", "")),
-        look=document.get("look") is True,
-    )
+    return Waiting(**given)

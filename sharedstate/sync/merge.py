@@ -63,6 +63,7 @@ def agree(
     """
     if shown is None:
         return Agreement(record=mine, ours=True)
+    own = own or (mine.owner is not None and mine.owner == shown.owner)
     if not _goes_first(mine, shown, own=own, now_ms=now_ms, silent_ms=silent_ms):
         return Agreement(record=shown, ours=False, losers=_lost(FLEET, mine, shown))
     lifted = mine.replace(fence=_public_fence(mine, shown))

@@ -97,8 +97,10 @@ def dump_side(side: Side) -> dict[str, Any]:
     return {"record": None if side.record is None else dump_record(side.record), "card": side.card.fields()}
 
 
-def load_side(document: dict[str, Any]) -> Side:
+def load_side(document: object) -> Side:
     """The side in a JSON object written by `dump_side`; raises `Corrupt`."""
+    if not isinstance(document, dict):
+        raise Corrupt("merge base: not an object")
     record, card = document.get("record"), document.get("card")
     if not isinstance(card, dict):
         raise Corrupt("merge base: card is missing")

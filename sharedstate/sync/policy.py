@@ -24,7 +24,7 @@ _AS_GOOD_AS: Final = frozenset(
     (
         (statuses.IN_PROGRESS, statuses.IN_REVIEW),
         (statuses.DONE, statuses.IN_REVIEW),
-        (statuses.TODO, statuses.BLOCKED),
+        (statuses.TO_DO, statuses.BLOCKED),
     )
 )
 _OVER: Final = (statuses.CANCELLED, statuses.DONE)
@@ -149,19 +149,28 @@ def decide_actions(*, base: Card, merged: Card, state: TaskState | None) -> tupl
 
 
 def _ending(base: Card, merged: Card) -> str | None:
-    """What a change of card or issue says about the end of the task; the issue speaks before the card."""
-    was, now = _stand(base), _stand(merged)
-    if merged.open and not base.open and statuses.same(base.status, merged.status):
-        return REOPEN  # the card may still stand where the end of the task had put it
+    """What a change of issue or card says about the end of the task; the issue speaks before the card.
+
+    Compared are the changes, not where both stand: after a reopen the card may long stand where the end had put it.
+    """
+    if not merged.open:
+        changed = base.open or _is_dropped(base) != _is_dropped(merged)
+        return (CANCEL if _is_dropped(merged) else COMPLETE_IT) if changed else None
+    was, now = _meaning(base), _meaning(merged)
+    if not base.open and was == now:
+        return REOPEN
     if was == now:
         return None
-    return {statuses.CANCELLED: CANCEL, statuses.DONE: COMPLETE_IT}.get(now, REOPEN if was in _OVER else None)
+    over = was in _OVER or not base.open
+    return {statuses.CANCELLED: CANCEL, statuses.DONE: COMPLETE_IT}.get(now, REOPEN if over else None)
 
 
-def _stand(card: Card) -> str:
-    if not card.open:
-        return statuses.CANCELLED if card.reason == "not_planned" else statuses.DONE
-    return statuses.known(card.status or "") or statuses.TODO
+def _is_dropped(card: Card) -> bool:
+    return card.reason == "not_planned"
+
+
+def _meaning(card: Card) -> str:
+    return statuses.known(card.status or "") or statuses.TO_DO
 
 
 def _since_ms(state: TaskState) -> int:

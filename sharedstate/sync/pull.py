@@ -68,9 +68,8 @@ class Pull:
         for action in actions:
             self._carry_out(item.task, action, view)
         after = before.after(item)
-        moved = known is not None and not same(item.card.status, base.status)
-        if moved and same(card.status, item.card.status):
-            after = after.replace(wanted=self._wish_now(item.task))  # where a person put it, it stays
+        if known is not None and same(card.status, item.card.status) and _stays(before, item):
+            after = after.replace(wanted=self._wish_now(item.task), moving=None)
         ends.memory.remember(item.task, after)
         return True
 
@@ -80,7 +79,7 @@ class Pull:
             return self.absorb(item)
         except SharedStateError as error:
             self._cycle.failed(item.task, str(error))
-            self._ends.park(self._cycle, item.task, RETRY_MS_MIN, "not absorbed", look=True)
+            self._ends.park(self._cycle, item.task, RETRY_MS_MIN, "not absorbed", look=True, seen_ms=item.updated_ms)
             return False
 
     def _cursor(self) -> str | None:
@@ -130,6 +129,16 @@ class Pull:
     def _wish_now(self, task: str) -> str | None:
         view = self._ends.tasks.get(task)
         return None if view is None else self._ends.wish(view)
+
+
+def _stays(known: Known, item: Item) -> bool:
+    """Whether the card stays where it is: a person put it there, or may have put it back there.
+
+    The second when our own move may have been carried out, its answer was lost, and the item has changed since.
+    """
+    if not same(item.card.status, known.base.card.status):
+        return True
+    return known.moving is not None and item.updated_ms > known.updated_ms
 
 
 def _is_late(item: Item, known: Known) -> bool:

@@ -10,7 +10,16 @@ from sharedstate.store import Unreadable
 from sharedstate.sync import policy
 from sharedstate.sync.board import Conflict, Failed, Item, Parked, Written
 from sharedstate.sync.cycle import Cycle
-from sharedstate.sync.ends import JOURNAL, LOST_RECORD, RETRY_MS_MIN, Ends, delay_ms, is_own_note, is_shown
+from sharedstate.sync.ends import (
+    JOURNAL,
+    LOST_RECORD,
+    RETRY_MS_MAX,
+    RETRY_MS_MIN,
+    Ends,
+    delay_ms,
+    is_own_note,
+    is_shown,
+)
 from sharedstate.sync.memory import Known, Waiting
 from sharedstate.sync.merge import Agreement
 from sharedstate.sync.model import RemoteRecord
@@ -21,6 +30,7 @@ from sharedstate.tasks.service import TaskView
 
 Answer = Written | Conflict | Parked | Failed
 ROUNDS_MAX: Final = 2
+LOOKS_MAX: Final = 3
 NOBODY_WAITS: Final = Waiting(task="", not_before_ms=0)
 
 
@@ -81,9 +91,9 @@ class Push:
             return
         if self._cycle.parked_board:
             wait_ms = self._cycle.parked_board - self._cycle.now_ms
-            self._ends.park(self._cycle, task, max(0, wait_ms), "rate limit", look=wait.look, counts=False)
+            self._ends.park(self._cycle, task, wait_ms, "rate limit", counts=False)
             return
-        found = item or self._find(task, wait)
+        found = item if item is not None and item.updated_ms >= wait.seen_ms else self._find(task, wait)
         if found is not None:
             self._show_until_settled(task, found, wait)
 
@@ -104,15 +114,17 @@ class Push:
     def _find(self, task: str, wait: Waiting) -> Item | None:
         """The item to write to: as last seen, or read afresh where that is unknown or in doubt."""
         known = self._ends.memory.known(task)
-        if known is not None and not known.absent_ms and not wait.look:
+        if known is not None and not known.absent_ms and known.moving is None and not wait.look:
             return known.item(task)
         if known is not None and 0 <= self._cycle.now_ms - known.absent_ms < self._ends.rules.absent_ms:
             return None
         answer = self._ends.board.get(task)
         if isinstance(answer, Item):
-            if self._pull.absorb(answer):
+            if answer.updated_ms >= wait.seen_ms and self._pull.absorb(answer):
                 return answer
             self._ends.park(self._cycle, task, delay_ms(wait.tries), "a late answer", look=True)
+        elif isinstance(answer, Failed) and answer.kind == "gone" and wait.seen_ms and wait.tries < LOOKS_MAX:
+            self._ends.park(self._cycle, task, RETRY_MS_MAX, "listed, but not to be found", look=True)
         elif isinstance(answer, Failed) and answer.kind == "gone":
             if known is not None and not known.absent_ms:
                 self._cycle.gone(task)
@@ -178,13 +190,16 @@ class Push:
             return item
         silent = known.wanted is None and policy.is_unspoken(view.state)
         if shown is not None and not silent and not policy.is_as_good(shown, wish=wish):
+            self._remember(item, moving=wish)  # before the move: a lost answer must not lead to a second one
             answer = self._call(
                 item, "card", lambda: self._ends.board.move(item, wish), lambda now: same(now.card.status, wish)
             )
             if not isinstance(answer, Item):
+                in_doubt = isinstance(answer, Failed) and answer.applied
+                self._remember(item, moving=wish if in_doubt else None)
                 return answer
             item = item.replace(card=item.card.replace(status=wish), updated_ms=answer.updated_ms)
-        self._remember(item, wanted=wish)
+        self._remember(item, wanted=wish, moving=None)
         return item
 
     # Parts of it

@@ -6,16 +6,16 @@ from typing import Final
 
 from sharedstate.tasks.model import ABANDONED, CLAIMED, COMPLETE, FAILED, NEW
 
-TODO: Final = "todo"
+TO_DO: Final = "todo"
 IN_PROGRESS: Final = "inprogress"
 IN_REVIEW: Final = "inreview"
 BLOCKED: Final = "blocked"
 DONE: Final = "done"
 CANCELLED: Final = "cancelled"
-STATUSES: Final = (TODO, IN_PROGRESS, IN_REVIEW, BLOCKED, DONE, CANCELLED)
+STATUSES: Final = (TO_DO, IN_PROGRESS, IN_REVIEW, BLOCKED, DONE, CANCELLED)
 
 _ALIASES: Final = {
-    TODO: ("to do", "open", "new", "backlog", "ready", "queued", "pending", "reopened", "not started", "triage"),
+    TO_DO: ("to do", "open", "new", "backlog", "ready", "queued", "pending", "reopened", "not started", "triage"),
     IN_PROGRESS: ("in progress", "doing", "started", "working", "wip", "active", "claimed", "running", "assigned"),
     IN_REVIEW: ("in review", "review", "reviewing", "pr", "pull request", "needs review", "under review"),
     BLOCKED: ("on hold", "waiting", "stuck", "paused", "impeded"),
@@ -52,7 +52,7 @@ def same(one: str | None, other: str | None) -> bool:
     return folded(normal(one)) == folded(normal(other))
 
 
-_OF_TASK: Final = {NEW: TODO, CLAIMED: IN_PROGRESS, COMPLETE: DONE, FAILED: TODO, ABANDONED: TODO}
+_OF_TASK: Final = {NEW: TO_DO, CLAIMED: IN_PROGRESS, COMPLETE: DONE, FAILED: TO_DO, ABANDONED: TO_DO}
 
 
 def status_of_task(status: str, *, exhausted: bool = False) -> str:

@@ -225,8 +225,13 @@ class Tasks:
         )
 
     def override(self, task: str, *, status: str, by: str, reason: str) -> Changed:
-        """End the task as `status` because a person decided so, whoever holds it: the holder's next renew says lost."""
+        """End the task as `status` because a person decided so, whoever holds it: the holder's next renew says lost.
+
+        `reason` has 1-500 characters. What has ended stays as it ended, unless `status` is `complete`: what a person
+        calls done is done.
+        """
         task = check_id(task)
+        reason = check_reason(reason)
         if status not in ENDINGS:
             raise InvalidInput(f"status must be one of {', '.join(ENDINGS)}, not {status!r}")
         return self._transact(

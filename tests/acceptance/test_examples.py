@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from sharedstate import SharedState, TaskView
+from sharedstate.testing.github import FakeGitHub
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # Run elsewhere: the fleet and its parts by `test_demo.py`.
 ELSEWHERE = {"fleet.py", "fleet_parts"}
 
 
-def run(name: str, *words: str, root: Path) -> subprocess.CompletedProcess[str]:
+def run(name: str, *words: str, root: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run an example with a state root of its own; `claims` is the one installed beside this Python."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    environment = {**os.environ, "SHARED_STATE_DIR": str(root), "SHARED_STATE_OWNER": "tester", "PATH": path}
+    known = {"SHARED_STATE_DIR": str(root), "SHARED_STATE_OWNER": "tester", "PATH": path, "KANBAN_REPO": ""}
+    environment = {**os.environ, **known, **more}
     program = [sys.executable, str(EXAMPLES / name)] if name.endswith(".py") else [str(EXAMPLES / name)]
     return subprocess.run(
         [*program, *words],
@@ -90,3 +92,44 @@ def test_the_hook_leaves_alone_what_is_ignored_or_held(tmp_path: Path, ignored: 
     skipped = run("hook.sh", "nightly", "echo", "working", root=tmp_path)
     assert skipped.returncode == 0
     assert "working" not in skipped.stdout
+
+
+def test_the_reviewer_is_obeyed_and_every_issue_is_done_in_the_end(tmp_path: Path) -> None:
+    done = run("kanban_reviewer.py", root=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    for told in (
+        "ben stops GH-2: task_abandoned",
+        "ben asks for GH-3 and is refused: task_ignored",
+        "sync obeys the board: complete GH-4",
+        "ben stops GH-4: task_already_complete",
+        "ada asks for GH-2 and works on it",
+    ):
+        assert told in lines
+    assert [line.split()[2] for line in lines[-4:]] == ["GH-1", "GH-2", "GH-3", "GH-4"]
+    assert all("**Complete**" in line for line in lines[-4:])
+
+
+def test_a_cron_job_ends_what_is_stale_and_shows_it_on_the_board(tmp_path: Path) -> None:
+    with FakeGitHub(users={"bot": "push"}) as github:
+        known = {"GITHUB_API_URL": github.url, "GITHUB_TOKEN": "token-bot", "SHARED_STATE_REPOSITORY": "acme/app"}
+        github.open_issue("Build")
+        assert run("sweep_cron.py", root=tmp_path, **known).stdout == ""
+        with SharedState.open(tmp_path, owner="somebody") as state:
+            state.claims.claim("GH-1", ttl_ms=30)
+            state.host.sleep(0.1)
+        done = run("sweep_cron.py", "--verbose", root=tmp_path, **known)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[0] == "sweep: 1 ended, 0 archived"
+        assert "**Abandoned**" in github.comments(1)[0]["body"]
+        known["GITHUB_TOKEN"] = "wrong"
+        wrong = run("sweep_cron.py", root=tmp_path, **known)
+        assert (wrong.returncode, wrong.stdout) == (78, "")
+        assert wrong.stderr == "sync: forbidden: 401 Bad credentials\n"
+    away = run("sweep_cron.py", root=tmp_path, **known)  # nobody listens any more
+    assert (away.returncode, away.stdout, away.stderr) == (0, "", "")
+
+
+def test_a_cron_job_without_a_board_sweeps(tmp_path: Path) -> None:
+    done = run("sweep_cron.py", "--verbose", root=tmp_path, SHARED_STATE_REPOSITORY="")
+    assert (done.returncode, done.stdout) == (0, "sweep: 0 ended, 0 archived\nsync: no board\n")

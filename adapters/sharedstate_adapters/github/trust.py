@@ -107,7 +107,7 @@ class Chosen(Value):
 
 def judge(comment: Comment, *, place: Place, task: str, rules: Rules, seen: Seen, now_ms: int) -> Verdict:
     """Whether one comment counts as the state comment of an issue."""
-    refused = _author_refused(comment, rules)
+    refused = author_refused(comment, rules)
     if refused is not None:
         return Verdict(comment=comment, reason=refused)
     try:
@@ -189,7 +189,8 @@ def _read_key(text: str) -> SigningKey:
     return SigningKey(key_id=key_id, secret=secret)
 
 
-def _author_refused(comment: Comment, rules: Rules) -> str | None:
+def author_refused(comment: Comment, rules: Rules) -> str | None:
+    """Why the author of a comment is not trusted; None when what they write may count."""
     if comment.author_id <= 0:
         return AUTHOR
     if comment.author_id == rules.own_id:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
 from sharedstate.errors import EXIT_OK
+from sharedstate.host import Host
 from sharedstate.sync.board import Board
 from sharedstate.sync.engine import Engine, SyncRules
 from sharedstate.sync.memory import Memory
+from sharedstate.sync.report import SyncReport
 from sharedstate_cli.alone import alone, busy_report
-from sharedstate_cli.boards import fault_report, status_report, sync_report
+from sharedstate_cli.boards import fault_report, joined, status_report, sync_report
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
@@ -20,6 +22,9 @@ from sharedstate_cli.wiring import board_name, opened_board
 
 EVERY_MS_MIN = 1_000
 EVERY_MS_MAX = 86_400_000
+# The engine never waits. Where the board, or our own pace of new comments, asks for a few seconds, we do.
+PAUSE_MS_MAX = 10_000
+ROUNDS_S_MAX = 60.0
 
 
 def sync(
@@ -72,20 +77,36 @@ def _engine(session: Session, board: Board) -> Engine:
 
 def _cycle(session: Session, engine: Engine, board: str, *, dry_run: bool = False) -> Report:
     with _terminable():
-        done = session.busy(lambda: engine.sync(dry_run=dry_run), label=f"syncing with {board}")
+        work = (lambda: engine.sync(dry_run=True)) if dry_run else (lambda: _rounds(session.state.host, engine))
+        done = session.busy(work, label=f"syncing with {board}")
     return sync_report(done, waiting=len(engine.waiting()))
+
+
+def _rounds(host: Host, engine: Engine) -> SyncReport:
+    """One cycle, and more for what had to wait only a moment: ten new comments take ten pauses, not ten syncs."""
+    deadline_s = host.monotonic_s() + ROUNDS_S_MAX
+    done = engine.sync()
+    while host.monotonic_s() < deadline_s:
+        pause_ms = done.parked_until_ms - host.now().at_ms
+        if not done.parked_until_ms or pause_ms > PAUSE_MS_MAX:
+            break
+        host.sleep(max(0, pause_ms) / 1000)
+        done = joined(done, engine.sync())
+    return done
 
 
 def _cycles(session: Session, engine: Engine, board: str, *, every_ms: int) -> Report:
     """Cycles until a signal, each reported at once; whatever goes wrong in one, the next one is tried."""
+    host = session.state.host
     with _terminable():
         while True:
+            next_s = host.monotonic_s() + every_ms / 1000
             try:
                 report = _cycle(session, engine, board)
             except Exception as error:  # noqa: BLE001 - a daemon that ends with the first odd answer mirrors nothing
                 report = fault_report(error, board=board)
             session.emit(report.replace(code=EXIT_OK))
-            session.state.host.sleep(every_ms / 1000)
+            host.sleep(max(0.0, next_s - host.monotonic_s()))
 
 
 def _status(session: Session) -> Report:
@@ -97,7 +118,7 @@ def _status(session: Session) -> Report:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def _terminable() -> Generator[None]:
     """SIGTERM ends us as Ctrl-C does: at once and in order. What is under way is queued, or found again by its mark."""
     try:
         before = signal.signal(signal.SIGTERM, _interrupt)

@@ -178,6 +178,44 @@ def test_a_board_that_nobody_synced_with_has_an_empty_status(shell: Shell) -> No
     assert not shell.root.exists()
 
 
+def test_what_has_to_wait_a_moment_is_done_in_the_same_sync(tmp_path: Path, host: Alarm, board: MemoryBoard) -> None:
+    last_ms = [0]
+
+    def paced(call: Call) -> Trouble | None:
+        """One write in three seconds, as the pace of new comments on GitHub is."""
+        now_ms = host.now().at_ms
+        if call.verb != "write":
+            return None
+        if now_ms < last_ms[0] + 3000:
+            return Trouble(answer=Parked(until_ms=last_ms[0] + 3000, reason="request budget"))
+        last_ms[0] = now_ms
+        return None
+
+    shell = Shell(tmp_path, host=host, board=board.seat("ws", paced))
+    for number in range(1, 6):
+        board.open_issue(f"GH-{number}")
+        shell(f"claim GH-{number}")
+    answer = shell("sync")
+    check("sync", answer.document)
+    assert (answer.document["waiting"], len(host.naps)) == (0, 4)
+    assert board.writes("record") == 5
+    assert sorted(answer.document["pushed"]) == [f"GH-{number}" for number in range(1, 6)]
+    assert answer.document["pulled"] == [f"GH-{number}" for number in range(1, 6)]
+
+
+def test_it_waits_a_minute_at_most(tmp_path: Path, host: Alarm, board: MemoryBoard) -> None:
+    def slow(call: Call) -> Trouble | None:
+        parked = Parked(until_ms=host.now().at_ms + 9_000, reason="request budget")
+        return Trouble(answer=parked) if call.verb == "write" else None
+
+    shell = Shell(tmp_path, host=host, board=board.seat("ws", slow))
+    board.open_issue("GH-1")
+    shell("claim GH-1")
+    answer = shell("sync")
+    assert (answer.code, answer.document["waiting"]) == (0, 1)
+    assert sum(host.naps) == pytest.approx(63)
+
+
 # Cycle after cycle
 
 

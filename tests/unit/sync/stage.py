@@ -36,10 +36,19 @@ class SleeplessHost(FakeHost):
 class Machine:
     """A machine with a ledger of its own. Its owners are `name/agent`; a token is the owner's name."""
 
-    def __init__(self, board: MemoryBoard, name: str, machine: FakeMachine, rules: SyncRules) -> None:
+    def __init__(
+        self,
+        board: MemoryBoard,
+        name: str,
+        machine: FakeMachine,
+        rules: SyncRules,
+        *,
+        reruns: int = 1,
+        store: MemoryStore | None = None,
+    ) -> None:
         self.name = name
         self.host = SleeplessHost(machine=machine)
-        self.store = MemoryStore(self.host, reruns=1)
+        self.store = store or MemoryStore(self.host, reruns=reruns)
         self.local = MemoryStore(self.host)
         self.seat: Seat = board.seat(name)
         self.rules = rules
@@ -125,9 +134,9 @@ class Stage:
         self.board.open_issue(TASK)
         self.here = self.join("here")
 
-    def join(self, name: str) -> Machine:
-        """One machine more."""
-        return Machine(self.board, name, self.machine, self.rules)
+    def join(self, name: str, *, store: MemoryStore | None = None) -> Machine:
+        """One machine more, with a ledger of its own or that of another."""
+        return Machine(self.board, name, self.machine, self.rules, store=store)
 
     def pass_s(self, seconds: float) -> None:
         """Let time pass, for everybody."""
