@@ -65,9 +65,9 @@ def file_names(root: Root, collection: str) -> list[str]:
 def live_file_names(root: Root, collection: str) -> list[str]:
     """Files of every record with a living ownership, and perhaps a few more: those with a beat cell or an intent."""
     cells = root.directory(f"{BEATS}/{collection}")
-    stems = set(root.host.listdir(cells.fd)) if cells is not None else set()
-    stems.update(record_name(intent.key) for _, intent in intents(root) if intent.collection == collection)
-    return [stem + SUFFIX for stem in stems]
+    stems = [] if cells is None else root.host.listdir(cells.fd)
+    stems += [record_name(intent.key) for _, intent in intents(root) if intent.collection == collection]
+    return [stem + SUFFIX for stem in dict.fromkeys(stems)]  # not a set: a simulation must replay in every process
 
 
 def intents(root: Root) -> Iterator[tuple[str, Intent]]:
