@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from sharedstate.errors import Corrupt, UnsafeStore
+from sharedstate.errors import Corrupt, SharedStateError, UnsafeStore
 from sharedstate.files.cells import read_beat
 from sharedstate.files.faults import check_name, translated
 from sharedstate.files.plain import Descriptor, read_plain
@@ -94,11 +94,20 @@ def _intent_in(host: Host, name: str, *, dir_fd: int) -> Intent | None:
         host.close(fd)
 
 
+def _directory(root: Root, collection: str) -> Descriptor | None:
+    try:
+        return root.directory(collection)
+    except SharedStateError:
+        raise
+    except OSError as error:
+        raise translated(error, what=f"listing {collection}") from error
+
+
 def records(root: Root, collection: str, names: Iterable[str], *, live_only: bool) -> Iterator[Versioned | Unreadable]:
     """The records in these files; what cannot be read is told, what is gone is left out."""
     for name in names:
         what = f"{collection}/{name}"
-        directory = root.directory(collection)
+        directory = _directory(root, collection)
         if directory is None:
             return
         try:
