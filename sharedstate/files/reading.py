@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 
@@ -119,6 +120,11 @@ def records(root: Root, collection: str, names: Iterable[str], *, live_only: boo
             yield Unreadable(name=name, reason=str(error))
             continue
         except OSError as error:
-            raise translated(error, what=f"reading {what}") from error
+            if error.errno != errno.EIO:
+                raise translated(error, what=f"reading {what}") from error
+            yield Unreadable(
+                name=name, reason=f"{what}: the disk cannot read it"
+            )  # one bad sector hides no other record
+            continue
         if not live_only or stored.live is not None:
             yield with_beat(root, collection, name.removesuffix(SUFFIX), stored)

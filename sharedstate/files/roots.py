@@ -34,11 +34,12 @@ class Root:
     Reads make nothing. When the tree was removed or replaced, `refresh` notices and opens what is there now.
     """
 
-    def __init__(self, path: str, *, host: Host, allow_network: bool) -> None:
+    def __init__(self, path: str, *, host: Host, allow_network: bool, private: bool = False) -> None:
         self.path = path
         self.host = host
         self.uid = host.uid()
         self._allow_network = allow_network
+        self._ignored = b"*\n" if private else b"/local/\n"
         self._gate = allocate_lock()
         self._kept: dict[str, Descriptor] = {}
         self._stable: set[str] = set()  # directories whose names this object has synced itself
@@ -212,7 +213,7 @@ class Root:
 
     def _write_new(self, root: Descriptor) -> None:
         for name, raw in (
-            (".gitignore", b"/local/\n"),
+            (".gitignore", self._ignored),
             (_FORMAT, jsonio.encode({"schema": SCHEMA, "kind": _KIND})),
         ):
             replace_plain(self.host, name, raw, dir_fd=root.fd, durable=True, what=f"{self.path}/{name}")
