@@ -152,20 +152,21 @@ def _recipe(settings: Settings, identity: Identity, root: str) -> Recipe:
     return Recipe(opener="sharedstate.connect:reopen_claims", arguments=arguments)
 
 
-def _file_store(root: str, settings: Settings, host: Host) -> FileStore:
+def _file_store(root: str, settings: Settings, host: Host, *, private: bool = False) -> FileStore:
     return FileStore(
         root,
         host=host,
         lock_timeout_s=settings.lock_timeout_ms / 1000,
         allow_network=settings.allow_network_fs,
         durability="relaxed" if settings.durability == "relaxed" else "full",
+        private=private,
     )
 
 
 def _shared_store(home: str, settings: Settings, host: Host) -> Store:
     scheme, _, rest = settings.url.partition("://")
     if not settings.url or settings.url == f"file://{home}":
-        return _file_store(home, settings, host)
+        return _file_store(home, settings, host, private=not settings.dir)
     if scheme == "file":
         if not os.path.isabs(rest):
             raise BadSettings(

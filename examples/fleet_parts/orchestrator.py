@@ -253,8 +253,19 @@ def _signal_group(group: int, number: int) -> None:
 
 
 def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
+    """Whether a process of the group still runs after a moment; one that has ended does not, reaped or not."""
+    deadline_s = time.monotonic() + _GRACE_S
+    while time.monotonic() < deadline_s:
+        if not any(_runs_in(entry, group) for entry in os.listdir("/proc") if entry.isdecimal()):
+            return False
+        time.sleep(0.05)
     return True
+
+
+def _runs_in(pid: str, group: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, _, of_group = file.read().rpartition(")")[2].split()[:3]
+    except OSError:
+        return False
+    return int(of_group) == group and state not in "ZX"

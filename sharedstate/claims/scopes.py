@@ -106,6 +106,8 @@ class Scopes:
 
         def decide(snapshot: Snapshot) -> Decision[Overlap | None]:
             entries = {} if snapshot.value is None else _entries(snapshot.value)
+            if task in entries and entries[task]["fence"] > fence:
+                return Decision(result=None)  # whoever stood still on the way here has lost the task itself
             kept = {other: entry for other, entry in entries.items() if (other, entry["fence"]) not in ended}
             met = first_overlap(paths, kept, task=task)
             if met is not None:

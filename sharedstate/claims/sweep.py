@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sharedstate import logs
 from sharedstate.claims.ledger import Ledger
 from sharedstate.claims.model import LocalClaim, SweepReport
-from sharedstate.errors import Corrupt, StoreUnavailable, UnsafeStore
+from sharedstate.errors import Corrupt, StoreError, StoreUnavailable, UnsafeStore
 from sharedstate.store import Decision, Snapshot, Store, Unreadable
 from sharedstate.tasks.model import ENDINGS
 from sharedstate.tasks.outcomes import Refused, Swept
@@ -126,7 +126,11 @@ def _archive_is_due(local: Store, *, every_ms: int) -> bool:
             return Decision(result=False)
         return Decision(result=True, write={"archived_ms": snapshot.now.at_ms})
 
-    return local.transact("upkeep", "archive", decide, durability="relaxed", derived=True)
+    try:
+        return local.transact("upkeep", "archive", decide, durability="relaxed", derived=True)
+    except StoreError as error:  # a full disk, say: what was swept is still to be told
+        logs.warn("no archive pass: %s", error)
+        return False
 
 
 def _tidy(claims: Claims, ledger: Ledger) -> None:

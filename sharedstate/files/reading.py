@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 
-from sharedstate.errors import Corrupt, UnsafeStore
+from sharedstate.errors import Corrupt, SharedStateError, UnsafeStore
 from sharedstate.files.cells import read_beat
 from sharedstate.files.faults import check_name, translated
 from sharedstate.files.plain import Descriptor, read_plain
@@ -65,9 +66,9 @@ def file_names(root: Root, collection: str) -> list[str]:
 def live_file_names(root: Root, collection: str) -> list[str]:
     """Files of every record with a living ownership, and perhaps a few more: those with a beat cell or an intent."""
     cells = root.directory(f"{BEATS}/{collection}")
-    stems = set(root.host.listdir(cells.fd)) if cells is not None else set()
-    stems.update(record_name(intent.key) for _, intent in intents(root) if intent.collection == collection)
-    return [stem + SUFFIX for stem in stems]
+    stems = [] if cells is None else root.host.listdir(cells.fd)
+    stems += [record_name(intent.key) for _, intent in intents(root) if intent.collection == collection]
+    return [stem + SUFFIX for stem in dict.fromkeys(stems)]  # not a set: a simulation must replay in every process
 
 
 def intents(root: Root) -> Iterator[tuple[str, Intent]]:
@@ -94,11 +95,20 @@ def _intent_in(host: Host, name: str, *, dir_fd: int) -> Intent | None:
         host.close(fd)
 
 
+def _directory(root: Root, collection: str) -> Descriptor | None:
+    try:
+        return root.directory(collection)
+    except SharedStateError:
+        raise
+    except OSError as error:
+        raise translated(error, what=f"listing {collection}") from error
+
+
 def records(root: Root, collection: str, names: Iterable[str], *, live_only: bool) -> Iterator[Versioned | Unreadable]:
     """The records in these files; what cannot be read is told, what is gone is left out."""
     for name in names:
         what = f"{collection}/{name}"
-        directory = root.directory(collection)
+        directory = _directory(root, collection)
         if directory is None:
             return
         try:
@@ -110,6 +120,11 @@ def records(root: Root, collection: str, names: Iterable[str], *, live_only: boo
             yield Unreadable(name=name, reason=str(error))
             continue
         except OSError as error:
-            raise translated(error, what=f"reading {what}") from error
+            if error.errno != errno.EIO:
+                raise translated(error, what=f"reading {what}") from error
+            yield Unreadable(
+                name=name, reason=f"{what}: the disk cannot read it"
+            )  # one bad sector hides no other record
+            continue
         if not live_only or stored.live is not None:
             yield with_beat(root, collection, name.removesuffix(SUFFIX), stored)

@@ -34,11 +34,12 @@ class Root:
     Reads make nothing. When the tree was removed or replaced, `refresh` notices and opens what is there now.
     """
 
-    def __init__(self, path: str, *, host: Host, allow_network: bool) -> None:
+    def __init__(self, path: str, *, host: Host, allow_network: bool, private: bool = False) -> None:
         self.path = path
         self.host = host
         self.uid = host.uid()
         self._allow_network = allow_network
+        self._ignored = b"*\n" if private else b"/local/\n"
         self._gate = allocate_lock()
         self._kept: dict[str, Descriptor] = {}
         self._stable: set[str] = set()  # directories whose names this object has synced itself
@@ -124,12 +125,11 @@ class Root:
         return kept
 
     def _open_root(self, *, create: bool) -> Descriptor:
-        if create:
-            self._make_parents()
+        made = create and self._make_parents()
         fd = self._open_or_make(self.path, dir_fd=None, create=create, what=self.path)
         opened = Descriptor(self.host, fd)
         if create:
-            self._sync_parent(self.path)
+            self._sync_parent(self.path, made=made)
             self._stable.add("")
         info = self.host.fstat(fd)
         if info.uid != self.uid:
@@ -161,7 +161,8 @@ class Root:
         except OSError as error:
             raise translated(error, what=f"opening {what}") from error
 
-    def _make_parents(self) -> None:
+    def _make_parents(self) -> bool:
+        """Make the folders above the root; True when the root itself is missing, too."""
         missing: list[str] = []
         above = self.path
         while True:
@@ -172,20 +173,23 @@ class Root:
                 missing.append(above)
                 above = os.path.dirname(above)
         if not missing:
-            return
-        self._sync_parent(above)  # perhaps another process has just made it, and died
+            return False
+        self._sync_parent(above, made=False)  # perhaps another process has just made it, and died
         for path in reversed(missing[1:]):
             try:
                 self.host.mkdir(path)
             except FileExistsError:
                 pass  # another process was faster
-            self._sync_parent(path)
+            self._sync_parent(path, made=True)
+        return True
 
-    def _sync_parent(self, path: str) -> None:
-        """The name of a directory to stable storage, as far as its parent may be opened."""
+    def _sync_parent(self, path: str, *, made: bool) -> None:
+        """The name of a directory to stable storage; if it was there before, as far as its parent may be opened."""
         try:
             fd = self.host.open_dir(os.path.dirname(path))
         except PermissionError:
+            if made:
+                raise  # else all that is acknowledged below it could vanish with its name
             return  # a home of mode 0711: it was there long before us
         try:
             self.host.fsync(fd)
@@ -209,7 +213,7 @@ class Root:
 
     def _write_new(self, root: Descriptor) -> None:
         for name, raw in (
-            (".gitignore", b"/local/\n"),
+            (".gitignore", self._ignored),
             (_FORMAT, jsonio.encode({"schema": SCHEMA, "kind": _KIND})),
         ):
             replace_plain(self.host, name, raw, dir_fd=root.fd, durable=True, what=f"{self.path}/{name}")

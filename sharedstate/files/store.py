@@ -30,7 +30,8 @@ class FileStore:
     `root` is the directory of the store; it is made by the first write, mode 0700. A lock that is not free within
     `lock_timeout_s` seconds (> 0) raises `StoreBusy`. Writing to a root on a network file system is refused unless
     `allow_network`. `durability="relaxed"` leaves every sync to the operating system: what was acknowledged survives a
-    crash of the process, not a power cut. Safe for threads; refuses to work in a forked child. `close` gives the
+    crash of the process, not a power cut. `private` keeps the whole root out of git, not only what is this machine's.
+    Safe for threads; refuses to work in a forked child. `close` gives the
     descriptors back.
     """
 
@@ -42,11 +43,12 @@ class FileStore:
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         allow_network: bool = False,
         durability: Durability = "full",
+        private: bool = False,
     ) -> None:
         if not lock_timeout_s > 0:
             raise InvalidInput(f"lock_timeout_s is {lock_timeout_s}; it must be above 0")
         self._host = host if host is not None else Host()
-        self.root = Root(os.path.abspath(root), host=self._host, allow_network=allow_network)
+        self.root = Root(os.path.abspath(root), host=self._host, allow_network=allow_network, private=private)
         self._timeout_s = lock_timeout_s
         self._relaxed = durability == "relaxed"
         self._pid = self._host.pid()

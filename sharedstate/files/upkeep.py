@@ -11,7 +11,7 @@ from sharedstate.files.faults import warn
 from sharedstate.files.plain import TEMP_PREFIX, read_plain
 from sharedstate.files.quarantine import NOTE_BYTES_MAX, NOTE_SUFFIX, Quarantined
 from sharedstate.files.reading import intents
-from sharedstate.files.repair import JournalOf, collections_of, finish
+from sharedstate.files.repair import JournalOf, collections_of, finish, index_is_complete
 from sharedstate.files.roots import LOCAL, LOCKS, QUARANTINE, Root
 from sharedstate.files.stripes import LockTable, clear_intent, read_intent
 from sharedstate.host import Host
@@ -40,6 +40,8 @@ def repair_all(root: Root, locks: LockTable, journal_of: JournalOf) -> list[str]
     """Finish every intent whose lock is free and remove old litter; one line for each thing done. Waits for nobody."""
     if not root.refresh():
         return []
+    if root.host.boot_id() and not index_is_complete(root):
+        return []  # the first writer after a boot repairs everything; two at once would tell an event twice
     done: list[str] = []
     for name in [name for name, _ in intents(root)]:
         lock = locks.named(name)

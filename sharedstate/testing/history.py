@@ -73,8 +73,8 @@ def violations_in_journal(entries: Iterable[Entry | Document]) -> list[Violation
             found += [Violation(kind=why, task=task, at=at, reason=text) for why, text in reasons]
             highest[task] = max(highest.get(task, 0), _fence(event))
             holders[task] = None
-        elif kind == "conflict" and event.get("reason") == "scope_conflict":
-            holder = holders.get(task)  # a claim taken back before it began: its scope met another's
+        elif kind == "conflict" and event.get("status") != "claimed":
+            holder = holders.get(task)  # a claim taken back before it began: it met another's scope, or an error
             if holder is not None and holder.fence == _fence(event):
                 holders[task] = None
         elif kind in _RESTORES:

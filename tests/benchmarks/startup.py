@@ -17,6 +17,19 @@ IMPORT_RATIO_MAX = 3.0
 HOT_VERBS = ("claim", "renew", "show", "list", "release", "run")
 _BARE = [sys.executable, "-c", "pass"]
 _WARM_UPS = 2
+# What a release waits for: an old file replaced durably, and a line appended durably.
+_TWO_STEPS = """
+import os, sys
+folder = os.open(sys.argv[1], os.O_RDONLY)
+fd = os.open("temp", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+os.write(fd, b"x" * 1200)
+os.fsync(fd)
+os.rename("temp", "record", src_dir_fd=folder, dst_dir_fd=folder)
+os.fsync(folder)
+fd = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600, dir_fd=folder)
+os.write(fd, b"x" * 200)
+os.fdatasync(fd)
+"""
 _PATIENCE_S = 60
 Argv = Callable[[int], list[str]]
 
@@ -58,7 +71,7 @@ def verbs(bench: Bench) -> Iterator[Row]:
     for place, memory in (("disk", False), ("tmpfs", True)):
         folder = bench.folder(f"verbs-{place}", memory=memory)
         measured = _measure(
-            {"bare": lambda number: _BARE, "true": lambda number: ["true"], **_verbs(claims)},
+            {**_beside(folder), **_verbs(claims)},
             folder=folder,
             rounds=bench.choose(full=40, quick=8),
             env=environment(SHARED_STATE_DIR=os.path.join(folder, "state"), SHARED_STATE_OWNER="bench/agent"),
@@ -73,6 +86,17 @@ def verbs(bench: Bench) -> Iterator[Row]:
                 note="to python -c pass" + (", then the program it runs: true" if verb == "run" else ""),
             )
         yield Row(case=f"control: python -c pass ({place})", figure=1.0, median_us=measured.median_us("bare"))
+        yield Row(
+            case=f"control: two raw durable steps by a bare python ({place})",
+            figure=measured.ratio("steps", to="bare"),
+            median_us=measured.median_us("steps"),
+            note="what claim and release wait for, and run twice",
+        )
+
+
+def _beside(folder: str) -> dict[str, Argv]:
+    steps = [sys.executable, "-c", _TWO_STEPS, folder]
+    return {"bare": lambda number: _BARE, "true": lambda number: ["true"], "steps": lambda number: steps}
 
 
 def _verbs(claims: list[str]) -> dict[str, Argv]:

@@ -106,10 +106,10 @@ class ModelTask:
             self.seen_ms = now_ms
         return kept
 
-    def release(self, owner: str, status: str, *, has_token: bool) -> bool:
-        """Whether the attempt has ended so."""
+    def release(self, owner: str, status: str, *, has_token: bool, wrong_token: bool) -> bool:
+        """Whether the attempt has ended so. `wrong_token`: one is shown, but it is that of an earlier attempt."""
         if self.status == status and self.owner == owner:
-            return True
+            return not wrong_token
         if self.status != "claimed" or self.owner != owner or not has_token:
             return False
         self.status = status

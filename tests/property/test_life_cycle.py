@@ -20,6 +20,7 @@ OWNERS = ("ws0/chief", "ws1/a", "ws2/b")
 TASKS = ("T-1", "T-2")
 owners = st.sampled_from(OWNERS)
 tasks = st.sampled_from(TASKS)
+endings = st.sampled_from(("complete", "failed", "abandoned"))
 
 
 class Agent:
@@ -29,7 +30,7 @@ class Agent:
         self.site = site
         self.owner = owner
         self.machine: Machine = site.machine(owner.partition("/")[0])
-        self.tokens: dict[str, int] = {}
+        self.tokens: dict[str, tuple[int, str]] = {}  # the fence and the secret
         self.start()
 
     def start(self) -> None:
@@ -44,6 +45,14 @@ class Agent:
     @property
     def pid(self) -> int:
         return self.host.own.pid
+
+    def has_token(self, task: str, fence: int) -> bool:
+        """Whether it knows the secret of this very fence."""
+        return task in self.tokens and self.tokens[task][0] == fence
+
+    def given(self, task: str, *, by_hand: bool) -> str | None:
+        """The token that it hands over itself, instead of leaving that to the ledger."""
+        return self.tokens[task][1] if by_hand and task in self.tokens else None
 
 
 class LifeCycle(RuleBasedStateMachine):
@@ -65,7 +74,7 @@ class LifeCycle(RuleBasedStateMachine):
         agent, model = self.agents[owner], self.model[task]
         expected = model.claim(
             owner,
-            has_token=agent.tokens.get(task) == model.fence,
+            has_token=agent.has_token(task, model.fence),
             process=agent.pid if bind else None,
             dead=self.dead,
             force=force,
@@ -79,24 +88,53 @@ class LifeCycle(RuleBasedStateMachine):
         )
         if isinstance(answer, Claimed):
             assert (answer.outcome, answer.fence) == (expected, model.fence)
-            agent.tokens[task] = answer.fence
+            agent.tokens[task] = (answer.fence, answer.token)
             self.granted.add(answer.token)
         else:
             assert answer.reason == expected
 
     @rule(owner=owners, task=tasks)
-    def renew(self, owner: str, task: str) -> None:
-        agent, model = self.agents[owner], self.model[task]
-        has_token = agent.tokens.get(task) == model.fence
-        kept = model.renew(owner, has_token=has_token, now_ms=self.now_ms)
-        assert isinstance(agent.claims.renew(task), Kept) is kept
+    def a_twin_on_a_new_machine_claims(self, owner: str, task: str) -> None:
+        """The same owner without the token: what the first one knows is worth nothing from then on."""
+        twin, model = Agent(self.site, owner), self.model[task]
+        expected = model.claim(
+            owner,
+            has_token=False,
+            process=None,
+            dead=self.dead,
+            force=False,
+            reopen=False,
+            urgent=False,
+            coordinator=False,
+            now_ms=self.now_ms,
+        )
+        answer = twin.claims.claim(task)
+        told = answer.outcome if isinstance(answer, Claimed) else answer.reason
+        assert told == expected
 
-    @rule(owner=owners, task=tasks, status=st.sampled_from(("complete", "failed", "abandoned")))
-    def release(self, owner: str, task: str, status: str) -> None:
+    @rule(owner=owners, task=tasks, by_hand=st.booleans())
+    def renew(self, owner: str, task: str, by_hand: bool) -> None:
         agent, model = self.agents[owner], self.model[task]
-        has_token = agent.tokens.get(task) == model.fence
-        ended = model.release(owner, status, has_token=has_token)
-        assert isinstance(agent.claims.release(task, status=status), Released) is ended
+        kept = model.renew(owner, has_token=agent.has_token(task, model.fence), now_ms=self.now_ms)
+        answer = agent.claims.renew(task, token=agent.given(task, by_hand=by_hand))
+        assert isinstance(answer, Kept) is kept
+
+    @rule(owner=owners, task=tasks, status=endings, by_hand=st.booleans())
+    def release(self, owner: str, task: str, status: str, by_hand: bool) -> None:
+        self.end(owner, task, status, by_hand=by_hand)
+
+    @rule(task=tasks, first=endings, second=endings)
+    def the_holder_releases_twice(self, task: str, first: str, second: str) -> None:
+        if self.model[task].status == "claimed":
+            self.end(self.model[task].owner, task, first, by_hand=True)
+            self.end(self.model[task].owner, task, second, by_hand=True)
+
+    def end(self, owner: str, task: str, status: str, *, by_hand: bool) -> None:
+        agent, model = self.agents[owner], self.model[task]
+        token = agent.given(task, by_hand=by_hand)
+        known = agent.has_token(task, model.fence)
+        ended = model.release(owner, status, has_token=known, wrong_token=token is not None and not known)
+        assert isinstance(agent.claims.release(task, status=status, token=token), Released) is ended
 
     @rule(owner=owners, loses_its_ledger=st.booleans())
     def restart(self, owner: str, loses_its_ledger: bool) -> None:

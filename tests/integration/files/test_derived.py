@@ -54,3 +54,13 @@ def test_a_sweep_goes_on_past_a_damaged_entry(tmp_path: Path) -> None:
         state.claims.claim("T-2", ttl_ms=10_000)
         assert state.claims.sweep().swept == ()
         assert isinstance(state.claims.renew("T-2"), Kept)
+
+
+def test_the_default_root_stays_out_of_git_and_a_chosen_one_travels(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    with SharedState.open(folder=tmp_path) as state:
+        state.claims.claim("T-1")
+    assert (tmp_path / ".cache" / "sharedstate" / ".gitignore").read_text() == "*\n"
+    with SharedState.open(tmp_path / "chosen") as state:
+        state.claims.claim("T-1")
+    assert (tmp_path / "chosen" / ".gitignore").read_text() == "/local/\n"

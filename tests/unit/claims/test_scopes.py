@@ -136,6 +136,21 @@ def test_of_two_claims_that_race_the_second_to_enter_takes_its_own_back() -> Non
     assert granted(here.claim("T-1", scope=["src"])).fence == 2
 
 
+def test_who_stood_still_before_entering_does_not_replace_the_scope_of_who_took_over() -> None:
+    site = Site()
+    here, there, third = (site.machine(f"ws{number}").claims() for number in (1, 2, 3))
+
+    def meanwhile() -> None:
+        site.pass_s(TTL_S + 1)
+        assert granted(there.claim("T-1", scope=["docs"])).reason == "owner_stale"
+
+    site.shared.before["scopes"] = meanwhile
+    granted(here.claim("T-1", scope=["src"]))
+    assert isinstance(here.renew("T-1"), Lost)
+    assert refused(third.claim("T-2", scope=["docs"])).conflict == "T-1"
+    granted(third.claim("T-3", scope=["src"]))
+
+
 def test_a_claim_whose_scope_was_never_entered_is_entered_when_it_is_asked_for_again() -> None:
     """The process died between the two: with a token of its own choice it then already owns the task."""
     site = Site()

@@ -54,10 +54,16 @@ def test_a_planted_violation_in_a_journal_is_found(events: list[dict[str, Any]],
     assert kind in _kinds(events)
 
 
-def test_a_claim_taken_back_for_its_scope_holds_nothing_and_its_fence_is_spent() -> None:
-    withdrawn = [_event("claimed", "a", 1), _event("conflict", "a", 1, reason="scope_conflict")]
+@pytest.mark.parametrize("reason", ["scope_conflict", "task_already_claimed", "store_error"])
+def test_a_claim_taken_back_holds_nothing_and_its_fence_is_spent(reason: str) -> None:
+    withdrawn = [_event("claimed", "a", 1), _event("conflict", "a", 1, reason=reason, status="new")]
     assert violations_in_journal([*withdrawn, _event("claimed", "b", 2)]) == []
     assert _kinds([*withdrawn, _event("claimed", "b", 1)]) == ["fence"]
+
+
+def test_a_refused_degraded_claim_takes_nothing_from_the_holder() -> None:
+    story = [_event("claimed", "a", 1), _event("conflict", "b", 1, reason="existing_owner_active", status="claimed")]
+    assert _kinds([*story, _event("claimed", "c", 2)]) == ["two_owners"]
 
 
 def test_what_an_import_shows_as_held_is_held() -> None:
