@@ -1,4 +1,4 @@
-"""`make bench`: the table of DESIGN section 8, measured here and now, with the control beside every figure.
+"""`make bench`: the table of speed aims, measured here and now, with the control beside every figure.
 
 Every ratio is taken inside this run, between cases that take turns. A missed aim is printed with its number and fails
 nothing; a broken promise (a double claim, a renew that wrote a record) fails the run.

@@ -15,7 +15,7 @@ class Broken(AssertionError):
 
 
 class Aim(Value):
-    """The bound of DESIGN section 8 for a figure: at most `bound`, or at least it."""
+    """The bound that is aimed at for a figure: at most `bound`, or at least it."""
 
     bound: float
     at_least: bool = False
