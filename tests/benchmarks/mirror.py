@@ -18,7 +18,7 @@ _PAUSE_S = 600
 
 
 def requests(bench: Bench) -> Iterator[Row]:
-    """A sync of many issues of which 20 changed, over a fake GitHub: half by the fleet's claims, half by people's labels."""
+    """A sync of many issues of which 20 changed, over a fake GitHub: half by claims, half by people's labels."""
     count = bench.choose(full=1000, quick=200)
     scene = Scene()
     for number in range(1, count + 1):
@@ -39,7 +39,7 @@ def requests(bench: Bench) -> Iterator[Row]:
         for number in range(count - CHANGED_BY_PEOPLE + 1, count + 1):
             scene.fake.label(number, "sharedstate:ignore")
         changed = _cost(scene, engine)
-        ignored = sum(view.state.ignored is not None for view in state.tasks.list() if hasattr(view, "state"))
+        ignored = state.tasks.statistics().ignored
         if ignored != CHANGED_BY_PEOPLE:
             raise Broken(f"{ignored} tasks are ignored, {CHANGED_BY_PEOPLE} were labelled")
     changes = CHANGED_BY_FLEET + CHANGED_BY_PEOPLE
