@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
+from zlib import crc32
 
 from sharedstate.events import event
 from sharedstate.store import Entry
@@ -96,13 +97,13 @@ class Ends:
             cycle.rate_limited(answer)
             self.park(cycle, task, answer.until_ms - cycle.now_ms, answer.reason, counts=False)
         elif isinstance(answer, Conflict):
-            self.park(cycle, task, delay_ms(tries), "the board moves on", look=True)
+            self.park(cycle, task, delay_ms(tries, task=task, now_ms=cycle.now_ms), "the board moves on", look=True)
         elif answer.kind == "gone":
             cycle.gone(task)
             self.miss(cycle, task)
         else:
             cycle.failed(task, f"{what}: {answer.kind}: {answer.detail}")
-            wait_ms = RETRY_MS_MAX if answer.kind in HOPELESS else delay_ms(tries)
+            wait_ms = RETRY_MS_MAX if answer.kind in HOPELESS else delay_ms(tries, task=task, now_ms=cycle.now_ms)
             self.park(cycle, task, wait_ms, answer.kind, look=answer.applied or answer.kind in HOPELESS)
 
     def park(
@@ -132,9 +133,13 @@ def is_own_note(entry: Entry) -> bool:
     return not entry.record and entry.value.get("type") == "conflict"
 
 
-def delay_ms(tries: int) -> int:
-    """Doubling from 5 s to one hour; no jitter: engines are few, and their items differ in time already."""
-    return min(RETRY_MS_MIN << min(tries, 12), RETRY_MS_MAX)
+def delay_ms(tries: int, *, task: str, now_ms: int) -> int:
+    """Doubling from 5 s to one hour, and of that between the half and the whole ("equal jitter").
+
+    The part is told by task and moment: pure, and yet several machines, or items of one, do not return together.
+    """
+    whole_ms = min(RETRY_MS_MIN << min(tries, 12), RETRY_MS_MAX)
+    return whole_ms // 2 + crc32(f"{task} {tries} {now_ms}".encode()) % (whole_ms // 2 + 1)
 
 
 def is_shown(wanted: RemoteRecord, item: Item) -> bool:

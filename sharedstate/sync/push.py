@@ -122,7 +122,13 @@ class Push:
         if isinstance(answer, Item):
             if answer.updated_ms >= wait.seen_ms and self._pull.absorb(answer):
                 return answer
-            self._ends.park(self._cycle, task, delay_ms(wait.tries), "a late answer", look=True)
+            self._ends.park(
+                self._cycle,
+                task,
+                delay_ms(wait.tries, task=task, now_ms=self._cycle.now_ms),
+                "a late answer",
+                look=True,
+            )
         elif isinstance(answer, Failed) and answer.kind == "gone" and wait.seen_ms and wait.tries < LOOKS_MAX:
             self._ends.park(self._cycle, task, RETRY_MS_MAX, "listed, but not to be found", look=True)
         elif isinstance(answer, Failed) and answer.kind == "gone":
