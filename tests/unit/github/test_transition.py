@@ -123,7 +123,7 @@ def test_a_body_means_nothing_on_another_issue_or_in_another_repository() -> Non
         body = render(STEP, place=HOME, key=signed)
         keys = () if signed is None else (signed,)
         for place in (HOME.replace(number=43), HOME.replace(repository="acme/lib")):
-            with pytest.raises(Corrupt, match="another issue|signature"):
+            with pytest.raises(Corrupt, match=r"another issue|signature"):
                 read(body, place=place, keys=keys)
         assert read(body, place=HOME.replace(repository="ACME/App"), keys=keys).transition == STEP
 
@@ -132,7 +132,7 @@ def test_signatures_are_asked_for_where_keys_are_known_and_old_keys_still_read()
     unsigned, signed = render(STEP, place=HOME, key=None), render(STEP, place=HOME, key=KEY)
     forged = render(STEP, place=HOME, key=KEY.replace(secret="guess"))
     for body in (unsigned, forged, render(STEP, place=HOME, key=OTHER)):
-        with pytest.raises(Corrupt, match="signed|signature"):
+        with pytest.raises(Corrupt, match=r"signed|signature"):
             read(body, place=HOME, keys=(KEY,))
     assert read(signed, place=HOME, keys=(OTHER, KEY)).transition == STEP
     assert read(signed, place=HOME, keys=()).transition == STEP
