@@ -50,12 +50,10 @@ class Claimed(Value, hidden=("token",)):
     """The claim is yours.
 
     `outcome`: `claimed` (fresh attempt), `reclaimed` (same owner, new token, old token dead), `taken_over` (with
-    `reason` and
-    `previous_owner`), `already_owned` (same owner and token: nothing changed but the heartbeat). Check `fence` on
-    every write you make on behalf of the task. `token` is the secret that renews and releases; it never leaves
-    this machine's owner.
-    `expires_ms` is Unix milliseconds: when the claim counts as stale unless renewed. `degraded`: made by the local
-    ledger alone.
+    `reason` and `previous_owner`), `already_owned` (same owner and token: nothing changed but the heartbeat). Check
+    `fence` on every write you make on behalf of the task. `token` is the secret that renews and releases; it never
+    leaves this machine's owner. `expires_ms` is Unix milliseconds: when the claim counts as stale unless renewed.
+    `degraded`: made by the local ledger alone.
     """
 
     task: str
