@@ -80,12 +80,12 @@ class Claims:
     ) -> Claimed | Refused:
         """Claim a task for `ttl_ms` (10 ms to 30 days; default the stale threshold), to be renewed before it is over.
 
-        `scope`: files or folders the work will touch; refused when another live claim's scope overlaps. `meta`: up to 50
-        texts. `priority`: lower takes over from higher if the owner is a configured coordinator. `force_reason`: take
-        over in any case, audited. `reopen`: start an ended task again. `bind`: tie the claim to this process, so that its
-        proved death ends the claim at once and no other running process of the same owner shares it; without it a claim
-        is a pure lease and lives until its ttl. `anew`: refused, too, while this very owner holds it (as `claim_next`
-        asks).
+        `scope`: files or folders the work will touch; refused when another live claim's scope overlaps. `meta`: up
+        to 50 texts. `priority`: lower takes over from higher if the owner is a configured coordinator.
+        `force_reason`: take over in any case, audited. `reopen`: start an ended task again. `bind`: tie the claim
+        to this process, so that its proved death ends the claim at once and no other running process of the same
+        owner shares it; without it a claim is a pure lease and lives until its ttl. `anew`: refused, too, while
+        this very owner holds it (as `claim_next` asks).
         """
         ask, token_new, token_known = self._ask(
             task,
