@@ -8,10 +8,12 @@ an HMAC of its own: it changes by an edit, which notifies nobody. Text from outs
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -29,6 +31,8 @@ MARKER: Final = "<!-- sharedstate-store"
 SEAL: Final = "<!-- sharedstate-store-seal"
 BEAT: Final = "<!-- sharedstate-store-beat"
 CHARACTERS_MAX: Final = 60_000
+PLAIN_CHARACTERS_MAX: Final = 50_000  # a longer record is deflated: no reader of people, but no task that gets stuck
+INFLATED_BYTES_MAX: Final = 4 << 20
 NONCE_BYTES: Final = 8
 AFTER_MAX: Final = 32
 COUNT_MAX: Final = 10**15
@@ -162,7 +166,7 @@ def read(body: str, *, place: Place, keys: Sequence[SigningKey]) -> Read:
     if not same_text(str(seal.get("digest", "")), digest):
         raise Corrupt("transition: edited, the digest is wrong")
     _check_signature(seal, keys, "seal", _where(place), digest)
-    transition = _load(decode(payload.encode("utf-8", "replace"), what="transition"), place)
+    transition = _load(_decoded(payload), place)
     if transition.mark != mark:
         raise Corrupt("transition: the marker names another record or step")
     heartbeat = _heartbeat_in(lines, mark=mark, place=place, keys=keys)
@@ -185,8 +189,27 @@ def _payload_of(transition: Transition, place: Place) -> str:
         "seen_ms": transition.seen_ms,
         "at_ms": transition.at_ms,
     }
-    encode(document)  # what it refuses, no reader would take back
-    return json.dumps(document, sort_keys=True, indent=1, ensure_ascii=True).translate(_UNSAFE)
+    raw = encode(document)  # what it refuses, no reader would take back
+    payload = json.dumps(document, sort_keys=True, indent=1, ensure_ascii=True).translate(_UNSAFE)
+    if len(payload) <= PLAIN_CHARACTERS_MAX:
+        return payload
+    return json.dumps({"deflated": base64.b64encode(zlib.compress(raw, 9)).decode()})
+
+
+def _decoded(payload: str) -> Document:
+    """The document of a payload, which may be a deflated one."""
+    document = decode(payload.encode("utf-8", "replace"), what="transition")
+    deflated = document.get("deflated")
+    if not isinstance(deflated, str):
+        return document
+    try:
+        inflating = zlib.decompressobj()
+        raw = inflating.decompress(base64.b64decode(deflated, validate=True), INFLATED_BYTES_MAX)
+    except (ValueError, zlib.error):
+        raise Corrupt("transition: it cannot be inflated") from None
+    if not inflating.eof:
+        raise Corrupt(f"transition: more than {INFLATED_BYTES_MAX} bytes")
+    return decode(raw, what="transition")
 
 
 def _load(document: Document, place: Place) -> Transition:

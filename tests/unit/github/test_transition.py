@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import random
 import re
+import zlib
 from typing import Any
 
 import pytest
@@ -158,9 +163,29 @@ def test_a_heartbeat_that_is_not_sound_is_a_lost_one() -> None:
         assert (held.transition, held.heartbeat) == (STEP, None)
 
 
-def test_what_does_not_fit_or_json_cannot_carry_is_refused() -> None:
+def test_a_long_record_is_deflated_and_one_that_fits_no_comment_is_refused() -> None:
+    long = STEP.replace(value={"history": [{"owner": "é" * 200, "at": str(number)} for number in range(300)]})
+    body = render(long, place=HOME, key=KEY)
+    assert len(body) < CHARACTERS_MAX
+    assert read(body, place=HOME, keys=(KEY,)).transition == long
+    noise = random.Random(1).randbytes(60_000).hex()
     with pytest.raises(InvalidInput, match=str(CHARACTERS_MAX)):
-        render(STEP.replace(value={"x": "é" * 20_000}), place=HOME, key=KEY)
+        render(STEP.replace(value={"x": noise}), place=HOME, key=KEY)
+
+
+@pytest.mark.parametrize("raw", [b"\0" * (5 << 20), b"[]", b"{"])
+def test_what_inflates_to_nonsense_or_to_no_end_is_refused(raw: bytes) -> None:
+    packed = base64.b64encode(zlib.compress(raw)).decode()
+    for deflated in (packed, packed[:-8], "é"):
+        payload = json.dumps({"deflated": deflated})
+        plain = render(STEP, place=HOME, key=None)
+        block = plain.partition("````json\n")[2].partition("\n````")[0]
+        old, new = (hashlib.sha256(text.encode()).hexdigest() for text in (block, payload))
+        with pytest.raises(Corrupt):
+            read(plain.replace(block, payload).replace(old, new), place=HOME, keys=())
+
+
+def test_what_json_cannot_carry_is_refused() -> None:
     for bad in ({"x": float("nan")}, {"x": object()}, {"x": "\ud800"}, {"x": 10**20}):
         with pytest.raises((TypeError, ValueError)):
             render(STEP.replace(value=bad), place=HOME, key=KEY)
