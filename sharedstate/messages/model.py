@@ -186,7 +186,9 @@ class Received(Value):
 class Letter(Value):
     """One message in somebody's inbox: its `sequence` there (1, 2, 3 …), read or not, the envelope.
 
-    `envelope` is None when only its reference is left (removed after its retention); `summary` stays.
+    `envelope` is None when it was not asked for, or when only its reference is left (removed after its retention); what
+    follows it stays, with the first 200 characters of the body as `summary`. `acknowledged_at_ms` is only known for a
+    message that wanted an acknowledgement.
     """
 
     sequence: int
@@ -194,6 +196,15 @@ class Letter(Value):
     received_at_ms: int
     unread: bool
     envelope: Envelope | None
+    sender: str = ""
+    kind: str = "message"
+    lane: str = ""
+    phase: str = ""
+    priority: int = 0
+    correlation_id: str = ""
+    reply_to: str = ""
+    ack_due_ms: int | None = None
+    summary: str = ""
     acknowledged_at_ms: int | None = None
 
 
