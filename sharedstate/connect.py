@@ -23,6 +23,15 @@ from sharedstate.tasks.sightings import Sightings
 
 ENTRY_POINTS = "sharedstate.stores"
 _NO_SECRETS: dict[str, Any] = {"signing_key": "", "signing_keys_old": ()}
+# What only messages need, credentials among it.
+_NO_MESSAGES: dict[str, Any] = {
+    "http_token": "",
+    "endpoints": (),
+    "endpoint_primary": "",
+    "endpoint_fallback": "",
+    "lane": "",
+    "lanes": {},
+}
 
 
 class SharedState:
@@ -93,6 +102,10 @@ class SharedState:
         here = os.getcwd() if folder is None else os.fspath(folder)
         given = {"dir": None if root is None else os.fspath(root), "owner": owner, **settings}
         resolved = resolve(given, folder=here)
+        if resolved.lanes or resolved.lane:
+            from sharedstate.messages.lanes import check_lanes
+
+            check_lanes(resolved)
         home = os.path.abspath(os.path.join(here, resolved.dir)) if resolved.dir else default_root(here)
         machine = host or Host()
         local = _file_store(os.path.join(home, "local", "ledger"), resolved, machine)
@@ -147,7 +160,8 @@ def reopen_claims(*, root: str, settings: dict[str, Any], identity: dict[str, An
 
 def _recipe(settings: Settings, identity: Identity, root: str) -> Recipe:
     # A pacemaker only renews. Keys go along, through its pipe, where the store itself signs what it writes.
-    known = settings.replace(origins={}) if settings.url else settings.replace(origins={}, **_NO_SECRETS)
+    claims_only = settings.replace(origins={}, **_NO_MESSAGES)
+    known = claims_only if settings.url else claims_only.replace(**_NO_SECRETS)
     arguments = {"root": root, "settings": known.fields(), "identity": identity.fields()}
     return Recipe(opener="sharedstate.connect:reopen_claims", arguments=arguments)
 
