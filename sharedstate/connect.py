@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from sharedstate.claims.identity import Identity, default_root, host_name, identify
 from sharedstate.claims.ledger import Ledger
@@ -21,6 +21,9 @@ from sharedstate.tasks.liveness import Rules
 from sharedstate.tasks.service import Tasks
 from sharedstate.tasks.sightings import Sightings
 
+if TYPE_CHECKING:
+    from sharedstate.claims.audit import Audit
+
 ENTRY_POINTS = "sharedstate.stores"
 _NO_SECRETS: dict[str, Any] = {"signing_key": "", "signing_keys_old": ()}
 # What only messages need, credentials among it.
@@ -35,7 +38,7 @@ _NO_MESSAGES: dict[str, Any] = {
 
 
 class SharedState:
-    """The shared state of one repository: `.claims`, `.tasks`, `.settings`, `.identity`, and the stores behind them.
+    """The shared state of one repository: `.claims .tasks .audit .settings .identity`, and the stores behind them.
 
     Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
     """
@@ -121,6 +124,13 @@ class SharedState:
             host=machine,
             recipe=recipe,
         )
+
+    @property
+    def audit(self) -> Audit:
+        """The trail of what was denied and overridden."""
+        from sharedstate.claims.audit import Audit
+
+        return Audit(self.store)
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""

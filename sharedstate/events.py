@@ -21,6 +21,15 @@ EVENT_TYPES: Final = frozenset(
         "restored",  # an archived task came back, or a corrupt record was rebuilt from the journal
         "degraded",  # a claim was made by the local ledger alone
         "reconciled",  # a degraded claim was accepted by the shared store
+        # In the journal `audit`
+        "service_started",  # a shared service runs; `recovery`: started by another than its owner
+        "service_adopted",  # a running service got a new supervisor in place of a dead one
+        "service_stopping",  # its owner asked it to stop
+        "service_forced",  # another than its owner stopped it, restarted it, or took it over, and said why
+        "service_denied",  # somebody was not allowed to do that
+        "service_ended",  # it has ended: as asked, by itself, or it could not begin
+        "flags_reset",  # an agent's watermark was forgotten on purpose
+        "message_dropped",  # an accepted message was taken out of the outbox on purpose
     )
 )
 

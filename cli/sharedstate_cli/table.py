@@ -47,6 +47,7 @@ SCHEMAS: Final = (
     "sync-status",
     "board-item",
     "trust",
+    "audit",
     "error",
 )
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -238,6 +239,15 @@ COMMANDS: Final[tuple[Command, ...]] = (
         about="Show what of it is installed.",
         handler="sharedstate_cli.verbs.schedule:status",
         params=SCHEDULERS,
+    ),
+    Command(
+        name="audit",
+        about="Show what was denied, overridden and forced, and the life of shared services.",
+        handler="sharedstate_cli.verbs.audit:audit",
+        params=(
+            Param(name="limit", flags=("--limit",), kind="number", about="Only the latest N entries; default: 100."),
+            Param(name="service", flags=("--service",), metavar="NAME", about="Only entries about this service."),
+        ),
     ),
     Command(
         name="retry-check",
