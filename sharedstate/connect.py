@@ -23,6 +23,7 @@ from sharedstate.tasks.sightings import Sightings
 
 if TYPE_CHECKING:
     from sharedstate.claims.audit import Audit
+    from sharedstate.messages.inbox import Inbox
 
 ENTRY_POINTS = "sharedstate.stores"
 _NO_SECRETS: dict[str, Any] = {"signing_key": "", "signing_keys_old": ()}
@@ -38,7 +39,7 @@ _NO_MESSAGES: dict[str, Any] = {
 
 
 class SharedState:
-    """The shared state of one repository: `.claims .tasks .audit .settings .identity`, and the stores behind them.
+    """The shared state of one repository: `.claims .tasks .audit .inbox .settings .identity`, and the stores.
 
     Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
     """
@@ -131,6 +132,14 @@ class SharedState:
         from sharedstate.claims.audit import Audit
 
         return Audit(self.store)
+
+    @property
+    def inbox(self) -> Inbox:
+        """Messages that have come: inboxes, what is unread, threads, acknowledgements."""
+        from sharedstate.messages.inbox import Inbox
+
+        retention_ms, guidance = self.settings.message_retention_ms, self.settings.guidance
+        return Inbox(self.store, host=self.host, retention_ms=retention_ms, guidance=guidance)
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""

@@ -106,6 +106,18 @@ SETTINGS: Final = (
         low=0,
         high=3650 * _DAY_MS,
     ),
+    _named(
+        "message_retention_ms",
+        30 * _DAY_MS,
+        "a sweep removes messages that are older and read; older ones that arrive are rejected",
+        low=_DAY_MS,
+        high=3650 * _DAY_MS,
+    ),
+    _named(
+        "guidance",
+        ("GUIDANCE.md", "docs/GUIDANCE.md", "GUIDANCE.{phase}.md", "docs/guidance/{phase}.md"),
+        "guidance files in the working copy; {phase} is the phase, * and ? match within one name",
+    ),
     _named("repository", (), "repositories on GitHub, owner/name; the first is home"),
     _named("sync_policy", "board-primary", "who wins when board and fleet both changed", choices=SYNC_POLICIES),
     _named(
@@ -162,6 +174,8 @@ class Settings(Value, hidden=_HIDDEN):
     durability: str
     allow_network_fs: bool
     archive_after_ms: int
+    message_retention_ms: int
+    guidance: tuple[str, ...]
     repository: tuple[str, ...]
     sync_policy: str
     heartbeat_publish_ms: int
