@@ -24,6 +24,7 @@ from sharedstate.tasks.sightings import Sightings
 if TYPE_CHECKING:
     from sharedstate.claims.audit import Audit
     from sharedstate.messages.inbox import Inbox
+    from sharedstate.messages.outbox import Outbox
 
 ENTRY_POINTS = "sharedstate.stores"
 _NO_SECRETS: dict[str, Any] = {"signing_key": "", "signing_keys_old": ()}
@@ -39,7 +40,7 @@ _NO_MESSAGES: dict[str, Any] = {
 
 
 class SharedState:
-    """The shared state of one repository: `.claims .tasks .audit .inbox .settings .identity`, and the stores.
+    """The shared state of one repository: `.claims .tasks .audit .inbox .outbox .settings .identity`, the stores.
 
     Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
     """
@@ -63,6 +64,7 @@ class SharedState:
         self.store = shared
         self.local_store = local
         self.host = host
+        self._outbox: Outbox | None = None
         rules = Rules(retries_max=settings.max_retries, skew_ms=settings.clock_skew_ms)
         sightings = Sightings(local)
         self.tasks = Tasks(shared, host=host, rules=rules, sightings=sightings)
@@ -145,9 +147,27 @@ class SharedState:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""
         return self.store.read(JOURNAL, after=after, limit=limit)
 
+    @property
+    def outbox(self) -> Outbox:
+        """Messages on their way out, kept on this machine until their receivers have them."""
+        if self._outbox is None:  # loaded on first use: a claim needs no messages
+            from sharedstate.messages.opening import open_outbox
+
+            self._outbox = open_outbox(
+                local=self.local_store,
+                shared=self.store,
+                host=self.host,
+                settings=self.settings,
+                audit=self.audit,
+                owner=self.identity.owner,
+            )
+        return self._outbox
+
     def close(self) -> None:
         """Give back descriptors, connections and the pacemaker; whoever uses the state afterwards gets them anew."""
         self.claims.close()
+        if self._outbox is not None:
+            self._outbox.close()
         self.store.close()
         self.local_store.close()
 

@@ -39,3 +39,20 @@ def event(kind: str, *, task: str, **fields: Any) -> dict[str, Any]:
     if kind not in EVENT_TYPES:
         raise ValueError(f"unknown event type {kind!r}")
     return {"type": kind, "task": task, **{name: value for name, value in fields.items() if value is not None}}
+
+
+# What happens to messages in the outbox of one machine; they stand in a journal of their own there.
+MESSAGE_EVENT_TYPES: Final = frozenset(
+    (
+        "message_sent",  # the receiving side has it
+        "message_dead",  # given up: rejected, too old, or tried too often; it stands among the dead letters
+        "message_retried",  # a person put it back among the pending ones
+    )
+)
+
+
+def message_event(kind: str, /, *, message: str, **fields: Any) -> dict[str, Any]:
+    """A journal document of type `kind` about the message with this id; fields that are None are left out."""
+    if kind not in MESSAGE_EVENT_TYPES:
+        raise ValueError(f"unknown event type {kind!r}")
+    return {"type": kind, "message": message, **{name: value for name, value in fields.items() if value is not None}}

@@ -118,6 +118,18 @@ SETTINGS: Final = (
         ("GUIDANCE.md", "docs/GUIDANCE.md", "GUIDANCE.{phase}.md", "docs/guidance/{phase}.md"),
         "guidance files in the working copy; {phase} is the phase, * and ? match within one name",
     ),
+    _named("outbox_messages_max", 10_000, "how many messages may wait in the outbox", low=1, high=1_000_000),
+    _named("outbox_bytes_max", 64 << 20, "how many bytes may wait in the outbox", low=1_000, high=1 << 40),
+    _named(
+        "outbox_age_max_ms",
+        7 * _DAY_MS,
+        "a message that fails when older goes to the dead letters",
+        low=1_000,
+        high=365 * _DAY_MS,
+    ),
+    _named("outbox_attempts_max", 1_000, "a message is tried at most so often", low=1, high=1_000_000),
+    _named("outbox_lease_ms", 60_000, "how long one delivery keeps others away at most", low=100, high=_DAY_MS),
+    _named("outbox_autoflush", default=False, about="each send also tries a few waiting messages that are due"),
     _named("repository", (), "repositories on GitHub, owner/name; the first is home"),
     _named("sync_policy", "board-primary", "who wins when board and fleet both changed", choices=SYNC_POLICIES),
     _named(
@@ -176,6 +188,12 @@ class Settings(Value, hidden=_HIDDEN):
     archive_after_ms: int
     message_retention_ms: int
     guidance: tuple[str, ...]
+    outbox_messages_max: int
+    outbox_bytes_max: int
+    outbox_age_max_ms: int
+    outbox_attempts_max: int
+    outbox_lease_ms: int
+    outbox_autoflush: bool
     repository: tuple[str, ...]
     sync_policy: str
     heartbeat_publish_ms: int
@@ -240,6 +258,12 @@ def _refuse_contradictions(settings: Settings) -> None:
         raise BadSettings(
             f"SHARED_STATE_HEARTBEAT_INTERVAL_MS={beat} is more than a third of"
             f" SHARED_STATE_STALE_THRESHOLD_MS={stale} (at most {stale // 3}), or one lost heartbeat would cost a claim"
+        )
+    waits, kept = settings.outbox_age_max_ms, settings.message_retention_ms
+    if waits >= kept:
+        raise BadSettings(
+            f"SHARED_STATE_OUTBOX_AGE_MAX_MS={waits} is not below SHARED_STATE_MESSAGE_RETENTION_MS={kept}: a message"
+            " could wait longer than its receivers remember it"
         )
 
 

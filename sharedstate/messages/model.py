@@ -172,6 +172,20 @@ class FlushReport(Value):
     oldest_age_ms: int | None = None
 
 
+class OutboxCounts(Value):
+    """How much stands in the outbox; `bytes` of what is pending or in flight, about.
+
+    `oldest_age_ms` is how long the oldest of these has been waiting, None when nothing does.
+    """
+
+    pending: int
+    in_flight: int
+    dead: int
+    damaged: int
+    bytes: int
+    oldest_age_ms: int | None
+
+
 # What an inbox answers
 
 
