@@ -258,8 +258,11 @@ class Inbox:
         wanted = frozenset(ids)
         named = [found for found in view.found if found.reference.id in wanted]
         self._check_known(agent, wanted.difference(found.reference.id for found in named))
+        read_now = [found for found in view.found if found.sequence <= up_to or found in named]
+        if read_now:
+            self._books.settle(read_now[-1].reference.id)
         # First the acknowledgement, then the mark: a death in between leaves a message unread, not one unanswered.
-        self._close(agent, [found for found in view.found if found.sequence <= up_to or found in named])
+        self._close(agent, read_now)
         sequences = [found.sequence for found in named]
 
         def decide(snapshot: Snapshot) -> Decision[InboxState | policy.Refusal]:

@@ -77,6 +77,17 @@ class Books:
         mail = self.mail(message)
         return None if mail is None else opened(mail)
 
+    def settle(self, message: str) -> None:
+        """Wait until the transition that put this message into a journal is over; finish it, if its author died.
+
+        Entries are seen before they are on disk. Who builds a durable number on one (a watermark, how far an inbox has
+        imported) settles it first: then it and all before it stay where they are, also through a power cut.
+        """
+        try:
+            self.store.transact(MAIL, message, lambda _: Decision(result=None))
+        except Corrupt:
+            pass  # its content; the transition itself is over
+
     # Inboxes
 
     def inbox(self, agent: str) -> InboxState | None:
@@ -111,6 +122,8 @@ class Books:
                 (entry.sequence, load_reference(entry.value).replace(received_ms=entry.at_ms))
                 for entry in islice(self.store.read(EVERYBODY_JOURNAL, after=after), BATCH)
             ]
+            if entries:
+                self.settle(entries[-1][1].id)
             if seen is not None and seen.stage == "ready":
                 self._await_everybodys(entries, agent)
             if self._import(agent, seen, entries):

@@ -1,11 +1,16 @@
 """Decisions of the receiving half: pure, each `(record, request, now) -> decision`. Nothing here reads or writes.
 
 How one agent gets one sequence. Messages to everybody stand in a journal of their own; each inbox takes them over, in
-their order. An agent without an inbox is shown that journal itself, numbered from 1. So when an inbox comes into being
-it must take over, before anything else, all that anybody can have been shown: it is *sealed* first (from then on
-readers look at the inbox), then everything is taken over that stood in the journal after that, and only then is it
-*ready* for messages to this agent alone. The step to `ready` carries no entries: the store finishes the entries of the
-step before, if its author died, before it lets anybody take the next one.
+their order. An agent without an inbox is shown that journal itself, numbered from 1. An inbox comes into being in steps:
+
+- `importing`: it is there, so whoever sends to everybody from now on brings it up to date himself. What was sent before
+  is taken over. Readers are still shown the journal of everybody, which holds all of it under the same numbers.
+- `sealed`, when nothing is left: from now on readers look at the inbox. What stood in the other journal until then, and
+  may have been shown, is taken over before anything else can get its number.
+- `ready`, when nothing is left that was looked for after the sealing: now messages to this agent alone may go in.
+
+No step that changes the stage carries entries: before it lets anybody take the next step, the store finishes the entries
+of the one before, if its author died.
 """
 
 from __future__ import annotations
@@ -94,17 +99,16 @@ def decide_import(
     """
     if _place(state) != _place(seen):
         return Decision(result=False)
-    state = state or InboxState(agent=agent)
-    if not entries:
-        if state.stage == "ready":
-            return Decision(result=True)
-        stage: Stage = "ready" if state.stage == "sealed" else "sealed"
-        return Decision(result=stage == "ready", write=dump_inbox(state.replace(stage=stage)))
-    if state.stage == "importing" and not more:
-        state = state.replace(stage="sealed")
-    taken = state.replace(imported=entries[-1][0])
-    events = tuple(dump_reference(reference) for _, reference in entries if concerns(reference, agent))
-    return Decision(result=state.stage == "ready" and not more, write=dump_inbox(taken), events=events)
+    if state is None:
+        return Decision(result=False, write=dump_inbox(InboxState(agent=agent)))
+    if entries:
+        taken = state.replace(imported=entries[-1][0])
+        events = tuple(dump_reference(reference) for _, reference in entries if concerns(reference, agent))
+        return Decision(result=state.stage == "ready" and not more, write=dump_inbox(taken), events=events)
+    if state.stage == "ready":
+        return Decision(result=True)
+    stage: Stage = "ready" if state.stage == "sealed" else "sealed"
+    return Decision(result=stage == "ready", write=dump_inbox(state.replace(stage=stage)))
 
 
 def concerns(reference: Reference, agent: str) -> bool:
