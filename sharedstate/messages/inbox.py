@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sharedstate.errors import Corrupt, InvalidInput, StoreError
 from sharedstate.host import Host
@@ -23,10 +23,21 @@ from sharedstate.messages.model import (
     Watermark,
 )
 from sharedstate.messages.reading import policy
-from sharedstate.messages.reading.books import Found, View, opened
-from sharedstate.messages.reading.model import AWAITING, INBOXES, InboxState, inbox_journal, load_awaited, load_inbox
+from sharedstate.messages.reading.books import Found, View
+from sharedstate.messages.reading.model import (
+    AWAITING,
+    INBOXES,
+    InboxState,
+    inbox_journal,
+    load_awaited,
+    load_inbox,
+    opened,
+)
 from sharedstate.messages.wire import check_message_id
 from sharedstate.store import Decision, Snapshot, Store, Unreadable
+
+if TYPE_CHECKING:
+    from sharedstate.messages.retention import MailSweep
 
 AUDIT: Final = "audit"
 IDS_MAX: Final = 1_000
@@ -56,6 +67,7 @@ class Inbox:
         self._books = self.mailroom.books
         self._store = store
         self._host = host
+        self._retention_ms = retention_ms
         self._guidance = tuple(guidance)
 
     def receive(self, envelope: Envelope) -> Received | Rejected:
@@ -196,6 +208,15 @@ class Inbox:
             return policy.decide_reset(state, up_to=up_to, by=by)
 
         return self._store.transact(INBOXES, agent, decide, journal=AUDIT).watermark
+
+    def sweep(self, *, dry_run: bool = False, limit: int = 10_000) -> MailSweep:
+        """Bring every inbox up to date, and remove what is older than the retention and read by all who have it.
+
+        Idempotent, at most `limit` removals, at most once an hour. With `dry_run` nothing is written.
+        """
+        from sharedstate.messages.retention import run_sweep
+
+        return run_sweep(self.mailroom, self._store, retention_ms=self._retention_ms, dry_run=dry_run, limit=limit)
 
     # Inside
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from sharedstate.errors import Corrupt, InvalidInput, StoreBusy
+from sharedstate.errors import Corrupt, StoreBusy
 from sharedstate.messages.model import Envelope
 from sharedstate.messages.reading import policy
 from sharedstate.messages.reading.model import (
@@ -29,10 +29,10 @@ from sharedstate.messages.reading.model import (
     load_mail,
     load_page,
     load_reference,
+    opened,
     page_key,
 )
-from sharedstate.messages.wire import envelope_of
-from sharedstate.store import Decision, Entry, Snapshot, Store, Versioned
+from sharedstate.store import Decision, Entry, Snapshot, Store, Unreadable, Versioned
 from sharedstate.values import Value
 
 BATCH: Final = 200
@@ -97,7 +97,11 @@ class Books:
 
     def agents(self) -> list[str]:
         """Who has an inbox, sorted; those whose record cannot be read are left out."""
-        return sorted(found.key for found in self.store.scan(INBOXES) if isinstance(found, Versioned))
+        return sorted(found.key for found in self.inboxes() if isinstance(found, Versioned))
+
+    def inboxes(self) -> Iterator[Versioned | Unreadable]:
+        """The records of all inboxes."""
+        return self.store.scan(INBOXES)
 
     def ready(self, agent: str) -> InboxState:
         """The inbox, made if need be, so that messages to this agent alone may go in."""
@@ -229,14 +233,6 @@ class Books:
             return policy.decide_page_count(page, count=count, now=snapshot.now)
 
         self.store.transact(THREADS, page_key(correlation, 0), decide)
-
-
-def opened(mail: Mail) -> Envelope:
-    """The envelope in a mail. Raises `Corrupt`."""
-    try:
-        return envelope_of(mail.envelope)
-    except InvalidInput as error:
-        raise Corrupt(f"mail: {error}") from None
 
 
 def _numbered(state: InboxState, entries: Iterable[Entry], start: int) -> View:

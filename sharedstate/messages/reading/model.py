@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from sharedstate.clock import iso_of_ms, ms_of_iso
-from sharedstate.errors import Corrupt
+from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.ids import fingerprint, record_name
 from sharedstate.jsonio import COUNT_MAX
 from sharedstate.messages.model import Envelope, Watermark
+from sharedstate.messages.wire import envelope_of
 from sharedstate.store import Document
 from sharedstate.values import Value
 
@@ -205,6 +206,14 @@ def load_mail(document: Document) -> Mail:
             delivered=_texts(document["delivered"]),
             received_ms=ms_of_iso(document["received_at"]),
         )
+
+
+def opened(mail: Mail) -> Envelope:
+    """The envelope in a mail. Raises `Corrupt`."""
+    try:
+        return envelope_of(mail.envelope)
+    except InvalidInput as error:
+        raise Corrupt(f"mail: {error}") from None
 
 
 def dump_inbox(state: InboxState) -> Document:

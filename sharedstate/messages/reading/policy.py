@@ -1,7 +1,7 @@
 """Decisions of the receiving half: pure, each `(record, request, now) -> decision`. Nothing here reads or writes.
 
 How one agent gets one sequence. Messages to everybody stand in a journal of their own; each inbox takes them over, in
-their order. An agent without an inbox is shown that journal itself, numbered from 1. An inbox comes into being in steps:
+their order. An agent without an inbox is shown that journal itself, numbered from 1. An inbox is made in steps:
 
 - `importing`: it is there, so whoever sends to everybody from now on brings it up to date himself. What was sent before
   is taken over. Readers are still shown the journal of everybody, which holds all of it under the same numbers.
@@ -9,8 +9,8 @@ their order. An agent without an inbox is shown that journal itself, numbered fr
   may have been shown, is taken over before anything else can get its number.
 - `ready`, when nothing is left that was looked for after the sealing: now messages to this agent alone may go in.
 
-No step that changes the stage carries entries: before it lets anybody take the next step, the store finishes the entries
-of the one before, if its author died.
+No step that changes the stage carries entries: before it lets anybody take the next step, the store finishes the
+entries of the one before, if its author died.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from sharedstate.messages.reading.model import (
     dump_mail,
     dump_page,
     dump_reference,
+    opened,
     reference_of,
 )
 from sharedstate.store import KEEP, Decision
@@ -193,6 +194,20 @@ def decide_acknowledged(
         return Decision(result=False)
     come = awaited.replace(acknowledged_ms=now.at_ms, how=how, ack_id=ack_id)
     return Decision(result=True, write=dump_awaited(come))
+
+
+# Retention
+
+
+def is_old_mail(mail: Mail, *, before_ms: int) -> bool:
+    """Whether a message was made *and* received before a moment: its sender's clock may have been ahead."""
+    envelope = opened(mail)
+    return max(mail.received_ms, envelope.created_at_ms) < before_ms
+
+
+def is_old_awaited(awaited: Awaited, *, before_ms: int) -> bool:
+    """Whether an acknowledgement was wanted, and came if it has, before a moment."""
+    return max(awaited.opened_ms, awaited.acknowledged_ms or 0) < before_ms
 
 
 def _place(state: InboxState | None) -> tuple[str, int]:

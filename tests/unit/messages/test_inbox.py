@@ -13,6 +13,7 @@ from sharedstate.messages.inbox import Inbox
 from sharedstate.messages.model import Deferred, Delivered, Letter, Received, Rejected, Watermark
 from sharedstate.messages.store_transport import StoreTransport
 from sharedstate.messages.wire import new_message_id
+from sharedstate.store import Versioned
 from sharedstate.testing.clock import FakeHost
 from sharedstate.testing.memory import MemoryStore
 from tests.unit.messages.letters import message
@@ -294,3 +295,66 @@ def test_the_inbox_of_a_state_keeps_over_a_new_opening(tmp_path: Path) -> None:
         state.inbox.receive(message(host, "bob", id=identity))
     with SharedState.open(tmp_path, host=host) as state:
         assert [letter.id for letter in state.inbox.unread("bob").letters] == [identity]
+
+
+# Retention
+
+
+def test_a_sweep_removes_what_is_old_and_read_and_leaves_the_rest(site: Site) -> None:
+    read, unread = message(site.host, ("bob", "eve"), "read"), message(site.host, ("bob", "eve"), "unread")
+    to_all = message(site.host, "*", "to all", ack_due_ms=site.host.now().at_ms + 1)
+    reply = message(site.host, "bob", "reply", correlation_id=read.id)
+    for envelope in (read, unread, to_all, reply):
+        site.inbox.receive(envelope)
+    site.inbox.ack("bob", up_to=4)
+    site.inbox.ack("eve", ids=[read.id, to_all.id])
+    site.host.advance(29 * DAY_S)
+    assert site.inbox.sweep().messages == 0
+    site.host.advance(2 * DAY_S)
+    young = message(site.host, "bob", "young")
+    site.inbox.receive(young)
+    planned = site.inbox.sweep(dry_run=True)
+    assert (planned.messages, len(list(site.store.scan("mail")))) == (3, 5)
+    done = site.inbox.sweep()
+    assert (done.messages, done.acknowledgements, done.pages) == (3, 2, 1)
+    assert {found.key for found in site.store.scan("mail") if isinstance(found, Versioned)} == {unread.id, young.id}
+    assert [(letter.sequence, letter.envelope) for letter in site.inbox.list("bob")] == [
+        (1, None), (2, unread), (3, None), (4, None), (5, young)]  # fmt: skip
+    assert site.inbox.list("bob")[2].summary == "to all"
+    assert site.inbox.sweep().due is False
+
+
+def test_a_message_that_was_removed_does_not_come_again(site: Site) -> None:
+    envelope = message(site.host, "bob")
+    site.inbox.receive(envelope)
+    site.inbox.ack("bob", up_to=1)
+    site.host.advance(31 * DAY_S)
+    assert site.inbox.sweep().messages == 1
+    answer = site.inbox.receive(envelope)
+    assert isinstance(answer, Rejected)
+    assert answer.status == 410
+    assert site.inbox.unread("bob").count == 0
+
+
+def test_what_an_unreadable_inbox_may_not_have_read_is_kept(site: Site) -> None:
+    site.inbox.receive(message(site.host, ("bob", "eve")))
+    site.inbox.ack("eve", up_to=1)
+    site.store.plant("inboxes", "bob", b"no inbox")
+    site.host.advance(31 * DAY_S)
+    done = site.inbox.sweep()
+    assert (done.messages, [unreadable.name for unreadable in done.unreadable]) == (0, ["bob"])
+
+
+def test_a_sweep_brings_to_each_what_a_dead_sender_left_on_the_way(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.inbox.receive(message(site.host, "bob", "first"))
+    with monkeypatch.context() as dying:
+        dying.setattr(site.inbox.mailroom, "spread", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            site.inbox.receive(message(site.host, "*", "to all"))
+    assert site.bodies("bob") == [(1, "first")]
+    site.inbox.sweep()
+    assert site.bodies("bob") == [(1, "first"), (2, "to all")]
+
+
+def _dies() -> None:
+    raise KeyboardInterrupt
