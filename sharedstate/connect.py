@@ -23,6 +23,7 @@ from sharedstate.tasks.sightings import Sightings
 
 if TYPE_CHECKING:
     from sharedstate.claims.audit import Audit
+    from sharedstate.claims.services.service import Guard
     from sharedstate.messages.inbox import Inbox
     from sharedstate.messages.outbox import Outbox
 
@@ -40,7 +41,7 @@ _NO_MESSAGES: dict[str, Any] = {
 
 
 class SharedState:
-    """The shared state of one repository: `.claims .tasks .audit .inbox .outbox .settings .identity`, the stores.
+    """The shared state of one repository: `.claims .tasks .guard .audit .inbox .outbox .settings .identity`, the stores.
 
     Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
     """
@@ -142,6 +143,13 @@ class SharedState:
 
         retention_ms, guidance = self.settings.message_retention_ms, self.settings.guidance
         return Inbox(self.store, host=self.host, retention_ms=retention_ms, guidance=guidance)
+
+    @property
+    def guard(self) -> Guard:
+        """Shared services: start, stop, status, and who may."""
+        from sharedstate.claims.services.service import Guard
+
+        return Guard(self.claims, root=self.root)
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""

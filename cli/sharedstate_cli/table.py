@@ -23,6 +23,7 @@ from sharedstate_cli.options import (
     TASK_OR_STDIN,
     TOKEN,
 )
+from sharedstate_cli.table_services import SERVICES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "SCHEMAS", "Command", "Param"]
 
@@ -47,6 +48,10 @@ SCHEMAS: Final = (
     "sync-status",
     "board-item",
     "trust",
+    "service",
+    "services",
+    "service-denial",
+    "lanes",
     "audit",
     "error",
 )
@@ -240,15 +245,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.schedule:status",
         params=SCHEDULERS,
     ),
-    Command(
-        name="audit",
-        about="Show what was denied, overridden and forced, and the life of shared services.",
-        handler="sharedstate_cli.verbs.audit:audit",
-        params=(
-            Param(name="limit", flags=("--limit",), kind="number", about="Only the latest N entries; default: 100."),
-            Param(name="service", flags=("--service",), metavar="NAME", about="Only entries about this service."),
-        ),
-    ),
+    *SERVICES,
     Command(
         name="retry-check",
         about="Say whether a task may be claimed now, and why.",

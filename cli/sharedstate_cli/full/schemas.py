@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from sharedstate.events import EVENT_TYPES
 from sharedstate.tasks.model import HISTORY_ENTRIES_MAX
 from sharedstate_cli.full.board_schemas import BoardItem, Sync, SyncStatusAnswer, Trust
-from sharedstate_cli.full.service_schemas import AuditTrail
+from sharedstate_cli.full.service_schemas import AuditTrail, Lanes, Service, ServiceDenial, Services
 from sharedstate_cli.full.shapes import Count, Fence, Moment, NotOk, Ok, Open, Seconds, Status, TaskId
 from sharedstate_cli.table import SCHEMAS
 
@@ -336,6 +336,10 @@ MODELS: dict[str, type[BaseModel]] = dict(
             SyncStatusAnswer,
             BoardItem,
             Trust,
+            Service,
+            Services,
+            ServiceDenial,
+            Lanes,
             AuditTrail,
             Error,
         ),

@@ -74,7 +74,7 @@ class Shell:
             stdin=io.StringIO(stdin), stdout=out, stderr=err, host=self.host, store=self.store, board=self.board
         )
         words = [*line.split(), *more]
-        own = 2 if words[:1] in (["config"], ["board"], ["schedule"]) else 1
+        own = 2 if words[:1] in (["config"], ["board"], ["schedule"], ["service"]) else 1
         added = ["--dir", str(self.root), *(["--json"] if as_json else [])]
         code = main([*words[:own], *added, *words[own:]], console=console)
         return Answer(code=code, out=out.getvalue(), err=err.getvalue())
