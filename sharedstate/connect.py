@@ -41,7 +41,7 @@ _NO_MESSAGES: dict[str, Any] = {
 
 
 class SharedState:
-    """The shared state of one repository: `.claims .tasks .guard .audit .inbox .outbox .settings .identity`, the stores.
+    """The shared state of one repository: `.claims .tasks .guard .audit .inbox .outbox .settings .identity`, stores.
 
     Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
     """
