@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from tests.integration.claims.arena import is_running, wait_for
+from tests.integration.claims.arena import command, is_running, wait_for
 from tests.integration.services.killed_supervisor import POINTS
 from tests.integration.services.yard import OTHER, OWNER, Yard
 
@@ -86,6 +88,34 @@ def test_a_program_that_has_begun_is_known_when_its_supervisor_dies(yard: Yard, 
     assert yard.json("stop", "web", by=OTHER)["reason"] == "not_owner"
     assert yard.json("stop", "web")["outcome"] == "stopped"
     assert not is_running(pid)
+
+
+def test_in_a_storm_of_starts_stops_and_kills_there_is_never_more_than_one(yard: Yard) -> None:
+    dice = random.Random(4)
+    yard.up()
+    for _ in range(8):
+        starts = [yard.start(command("service", "start", "web"), environment=owner(n)) for n in range(3)]
+        stop = yard.start(command("service", "stop", "web"), environment=owner(0) | {"SHARED_STATE_OWNER": OWNER})
+        time.sleep(dice.random() * 0.6)
+        for pid, line in yard.processes().items():
+            if ("supervisor" in line or line.count("sharedstate_cli")) and dice.random() < 0.4:
+                os.kill(pid, signal.SIGKILL)
+        assert len(yard.alive()) <= 1
+        for one in (*starts, stop):
+            one.communicate(timeout=60)
+        assert len(yard.alive()) <= 1
+    answer = recovered(yard)
+    assert answer["ok"], answer
+    [pid] = wait_for(lambda: yard.alive() or None, what="service")
+    assert yard.json("status", "web")["pid"] == pid
+    assert yard.json("status", "web")["owner"] == OWNER
+    unknown = [line for one, line in yard.processes().items() if one != pid and "supervisor" not in line]
+    assert unknown == []
+
+
+def owner(number: int) -> dict[str, str]:
+    """The environment of one of many."""
+    return {"SHARED_STATE_OWNER": f"here/{number}"}
 
 
 def recovered(yard: Yard) -> dict[str, object]:

@@ -16,7 +16,7 @@ import pytest
 from sharedstate.claims.services.log_file import BYTES_MAX, OLD_FILES_MAX, log_path, open_log
 from sharedstate.claims.services.model import SERVICES, dump_service
 from sharedstate.host import Host
-from sharedstate.store import Decision
+from sharedstate.store import Decision, Snapshot
 from tests.integration.claims.arena import command, is_running, wait_for
 from tests.integration.services.yard import DAEMON, DEAF, FAMILY, OTHER, OWNER, SERVICE, Yard
 
@@ -203,6 +203,28 @@ def test_a_service_is_found_dead_after_a_kill_of_everything_and_starts_again(yar
     wait_for(lambda: yard.json("status", "web")["state"] == "dead", what="death seen")
     assert yard.json("start", "web")["outcome"] == "started"
     assert len(wait_for(lambda: yard.alive() or None, what="service")) == 1
+
+
+def test_after_a_restart_of_the_machine_a_service_is_dead_and_can_be_started_at_once(yard: Yard) -> None:
+    pid = yard.up()
+    for victim in (yard.supervisor().pid, pid):
+        os.kill(victim, signal.SIGKILL)
+    before = "00000000-0000-4000-8000-000000000000"
+
+    def earlier(snapshot: Snapshot) -> Decision[None]:
+        """The same record, from before the machine was started anew."""
+        text = json.dumps(snapshot.value).replace(Host().boot_id(), before)
+        return Decision(result=None, write=json.loads(text), live=(snapshot.value or {})["fence"])
+
+    with yard.open() as state:
+        state.store.transact("tasks", "service:web", earlier)
+        state.store.transact(SERVICES, "web", lambda snapshot: earlier(snapshot).replace(live=None))
+        view = state.tasks.get("service:web")
+        assert view is not None
+        assert not view.stale  # nobody could take it over yet
+    assert yard.json("status", "web")["state"] == "dead"
+    started = yard.json("start", "web", by=OTHER)
+    assert (started["outcome"], started["owner"]) == ("started", OWNER)
 
 
 # Starting
