@@ -13,11 +13,11 @@ from sharedstate import logs
 from sharedstate.clock import Instant, age_between
 from sharedstate.errors import Corrupt, SharedStateError, StoreError
 from sharedstate.host import Host
+from sharedstate.ids import Process
 from sharedstate.messages import policy
 from sharedstate.messages.model import Answer, Deferred, Delivered, Envelope, Rejected
-from sharedstate.messages.policy import Bury, Exhausted, Retry, Rules, Settled, Waiting
+from sharedstate.messages.policy import Bury, Exhausted, Head, Retry, Rules, Settled, Waiting
 from sharedstate.messages.records import Delivery, Lease, Parcel, dump_delivery
-from sharedstate.messages.senders import Senders
 from sharedstate.messages.spool import Spool, sent_event
 from sharedstate.messages.transport import Transport
 from sharedstate.store import KEEP, Decision, Snapshot
@@ -40,16 +40,16 @@ class Tried(Value):
 class Courier:
     """Delivers single messages. Methods raise `StoreError`. Safe for threads."""
 
-    def __init__(self, spool: Spool, senders: Senders, *, host: Host, rules: Rules) -> None:
+    def __init__(self, spool: Spool, *, host: Host, rules: Rules) -> None:
         self._spool = spool
-        self._senders = senders
         self._host = host
         self.rules = rules
+        self._process: tuple[int, Process | None] | None = None
 
     def lease(self, now: Instant, *, timeout_s: float) -> Lease:
         """A lease for one try by this process, longer than the try may take."""
         ttl_ms = max(self.rules.lease_ms, round(2_000 * timeout_s))
-        return Lease(nonce=self._host.entropy(8).hex(), process=self._senders.process(), since=now, ttl_ms=ttl_ms)
+        return Lease(nonce=self._host.entropy(8).hex(), process=self._own_process(), since=now, ttl_ms=ttl_ms)
 
     def hindrance(self, parcel: Parcel, delivery: Delivery | None, *, now: Instant) -> Waiting | None:
         """What keeps the message from being tried now."""
@@ -79,10 +79,11 @@ class Courier:
 
         return self._spool.change_delivery(parcel.envelope.id, decide)
 
-    def attempt(self, key: str, transport_of: TransportOf, *, timeout_s: float, untried_only: bool = False) -> Tried:
+    def attempt(self, head: Head, transport_of: TransportOf, *, timeout_s: float, untried_only: bool = False) -> Tried:
         """Try one message of the spool, if it is its time and nobody else does. `untried_only`: not after a failure."""
+        key = head.id
         try:
-            seen = self._spool.parcel(key)
+            seen = self._spool.parcel(head.sender, head.id)
         except Corrupt as error:
             return Tried(outcome="damaged", reason=str(error))
         if seen is None or self._is_dead(seen):
@@ -98,7 +99,9 @@ class Courier:
             return Tried(outcome="waiting", reason=begun.why)
         if isinstance(begun, Exhausted):
             return self._exhausted(seen, begun.delivery)
-        parcel = self._spool.parcel(key)  # again: between the look and the lease it may have been delivered
+        parcel = self._spool.parcel(
+            head.sender, key
+        )  # again: between the look and the lease it may have been delivered
         if parcel is None or parcel.life != seen.life:
             self._spool.forget_delivery(key, nonce=_nonce(begun))
             return Tried(outcome="gone")
@@ -127,6 +130,12 @@ class Courier:
         return Tried(outcome="failed", answer=answer, delivery=fate.delivery, reason=fate.delivery.reason)
 
     # Inside
+
+    def _own_process(self) -> Process | None:
+        pid = self._host.pid()
+        if self._process is None or self._process[0] != pid:
+            self._process = (pid, self._host.process(pid))
+        return self._process[1]
 
     def _is_dead(self, parcel: Parcel) -> bool:
         """Whether the message stands among the dead letters, too: what a death in between has left is put right."""

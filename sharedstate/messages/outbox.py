@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from sharedstate import logs
 from sharedstate.claims.audit import Audit
-from sharedstate.clock import Instant
 from sharedstate.errors import InvalidInput
 from sharedstate.host import Host
 from sharedstate.messages import policy, viewing
 from sharedstate.messages.delivering import Courier, TransportOf
-from sharedstate.messages.drafting import check_draft, check_endpoints, drafted, envelope_from
+from sharedstate.messages.drafting import check_draft, check_endpoints, drafted
 from sharedstate.messages.flushing import TIMEOUT_S, Flusher
 from sharedstate.messages.model import (
     Draft,
@@ -28,14 +27,14 @@ from sharedstate.messages.model import (
     Spooled,
     State,
 )
-from sharedstate.messages.policy import Rules
-from sharedstate.messages.records import TEXT_CHARACTERS_MAX, Parcel
-from sharedstate.messages.senders import Senders
+from sharedstate.messages.policy import Rules, Usage
+from sharedstate.messages.records import TEXT_CHARACTERS_MAX
 from sharedstate.messages.sending import Post
 from sharedstate.messages.spool import Spool
 from sharedstate.messages.tending import Tending
 from sharedstate.messages.transport import Transport
-from sharedstate.messages.wire import check_message_id, new_message_id
+from sharedstate.messages.turns import Turns
+from sharedstate.messages.wire import check_message_id
 from sharedstate.settings import Settings
 from sharedstate.store import Store, Unreadable
 
@@ -69,15 +68,16 @@ class Outbox:
         self._host = host
         self._store = store
         self._spool = Spool(store)
-        self._senders = Senders(self._spool, host=host, holder=host.entropy(8).hex())
-        self._courier = Courier(self._spool, self._senders, host=host, rules=self._rules)
-        self._flusher = Flusher(self._spool, self._senders, self._courier, host=host, rules=self._rules)
+        self._turns = Turns(self._spool, host=host)
+        self._courier = Courier(self._spool, host=host, rules=self._rules)
+        self._flusher = Flusher(self._spool, self._turns, self._courier, host=host)
         self._post = Post(
-            self._spool, self._senders, self._courier, self._flusher, host=host, autoflush=settings.outbox_autoflush
+            self._spool, self._turns, self._courier, self._flusher, host=host, autoflush=settings.outbox_autoflush
         )
-        self._tending = Tending(self._spool, self._senders, self._courier, audit=audit, owner=owner)
+        self._tending = Tending(self._spool, self._courier, audit=audit, owner=owner)
         self._transport = transport
         self._used: dict[int, Transport] = {}
+        self._counted: tuple[Usage, int, float] | None = None
 
     # Sending
 
@@ -124,14 +124,11 @@ class Outbox:
         if not 0 < timeout_s <= FLUSH_TIME_S_MAX:
             raise InvalidInput(f"timeout_s is {timeout_s}; it must be above 0")
         checked, wanted = check_draft(given), check_endpoints(endpoints)
-        now = self._store.now()
-        envelope = envelope_from(checked, now=now, identity=self._new_id(now), sequence=0)
-        reason = policy.full(self._spool.ledger().usage, size=policy.weigh(envelope), rules=self._rules)
+        reason = policy.full(self._usage(), size=policy.weigh(checked), rules=self._rules)
         if reason:
-            logs.warn("the outbox is full, a message of %s was refused: %s", envelope.sender, reason)
+            logs.warn("the outbox is full, a message of %s was refused: %s", checked.sender, reason)
             return Refused(code="outbox_full", reason=reason)
-        parcel = Parcel(envelope=envelope, accepted=now, endpoints=wanted)
-        return self._post.send(parcel, self._way(transport), deliver=deliver, timeout_s=timeout_s)
+        return self._post.send(checked, self._way(transport), endpoints=wanted, deliver=deliver, timeout_s=timeout_s)
 
     def flush(
         self,
@@ -230,8 +227,19 @@ class Outbox:
 
     # Inside
 
-    def _new_id(self, now: Instant) -> str:
-        return new_message_id(at_ms=max(0, now.at_ms), entropy=self._host.entropy(10))
+    def _usage(self) -> Usage:
+        """What waits: read for each send only when it is close to a limit, else at most a second old."""
+        now_s, changes = self._host.monotonic_s(), self._spool.changes
+        known = self._counted
+        if (
+            known is not None
+            and known[1] == changes
+            and now_s - known[2] < 1
+            and policy.is_roomy(known[0], self._rules)
+        ):
+            return known[0]
+        self._counted = (self._spool.ledger().usage, changes, now_s)
+        return self._counted[0]
 
     def _way(self, transport: Transport | None) -> TransportOf:
         if transport is not None:

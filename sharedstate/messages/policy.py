@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from sharedstate.clock import Age, Instant, age_between
 from sharedstate.ids import Process
-from sharedstate.messages.model import EVERYBODY, Answer, Deferred, Delivered, Envelope
+from sharedstate.messages.model import EVERYBODY, Answer, Deferred, Delivered, Draft, Envelope
 from sharedstate.messages.records import TEXT_CHARACTERS_MAX, DeadLetter, Delivery, Lease, Parcel
 from sharedstate.values import Value
 
@@ -37,6 +37,17 @@ class Usage(Value):
 
     messages: int = 0
     bytes: int = 0
+
+
+class Head(Value):
+    """What is to be known of a message in the spool to say whose turn it is, and how much it weighs."""
+
+    id: str
+    sender: str
+    sequence: int
+    recipients: tuple[str, ...]
+    size: int
+    accepted: Instant
 
 
 class Waiting(Value):
@@ -72,9 +83,14 @@ class Settled(Value):
 # Taking in
 
 
-def weigh(envelope: Envelope) -> int:
+def weigh(envelope: Envelope | Draft) -> int:
     """About how many bytes the message takes in the spool, without making its document."""
     return _RECORD_BYTES + len(envelope.body.encode()) + sum(len(name.encode()) + 10 for name in envelope.recipients)
+
+
+def is_roomy(usage: Usage, rules: Rules) -> bool:
+    """Whether there is so much room that a count which is a second old will do."""
+    return 2 * usage.messages < rules.messages_max and 2 * usage.bytes < rules.bytes_max
 
 
 def full(usage: Usage, *, size: int, rules: Rules) -> str:
@@ -89,6 +105,29 @@ def full(usage: Usage, *, size: int, rules: Rules) -> str:
 def meet(one: tuple[str, ...], other: frozenset[str] | set[str] | tuple[str, ...]) -> bool:
     """Whether a recipient is common to both; everybody is common to all."""
     return bool(one) and bool(other) and (EVERYBODY in one or EVERYBODY in other or not set(other).isdisjoint(one))
+
+
+def head_of(parcel: Parcel) -> Head:
+    """What is to be known of a parcel."""
+    envelope = parcel.envelope
+    return Head(
+        id=envelope.id,
+        sender=envelope.sender,
+        sequence=envelope.sequence,
+        recipients=envelope.recipients,
+        size=weigh(envelope),
+        accepted=parcel.accepted,
+    )
+
+
+def waits_behind(recipients: tuple[str, ...], head: Head) -> bool:
+    """Whether a new message to these recipients has to wait for one of the same sender that stands in the spool."""
+    return meet(recipients, head.recipients)
+
+
+def follows(head: Head) -> tuple[int, str]:
+    """The order of the messages of one sender."""
+    return head.sequence, head.id
 
 
 # Leasing

@@ -119,7 +119,7 @@ def dump_dead(dead: DeadLetter) -> Document:
 
 def load_parcel(key: str, document: Document) -> Parcel:
     """The parcel of message `key`. Raises `Corrupt` with the reason."""
-    return _loaded(f"outbox/{key}", lambda: _parcel(key, document, known=_PARCEL))
+    return _loaded(f"message {key}", lambda: _parcel(key, document, known=_PARCEL))
 
 
 def load_delivery(key: str, document: Document) -> Delivery:
@@ -136,7 +136,7 @@ def load_delivery(key: str, document: Document) -> Delivery:
             reason=_text(document.get("reason", "")),
         )
 
-    return _loaded(f"deliveries/{key}", read)
+    return _loaded(f"delivery of {key}", read)
 
 
 def load_dead(key: str, document: Document) -> DeadLetter:
@@ -152,7 +152,7 @@ def load_dead(key: str, document: Document) -> DeadLetter:
             buried_ms=_count(document.get("buried_ms", 0)),
         )
 
-    return _loaded(f"dead_letters/{key}", read)
+    return _loaded(f"dead letter {key}", read)
 
 
 def instant_of(document: Any) -> Instant:

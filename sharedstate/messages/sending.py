@@ -9,12 +9,13 @@ from sharedstate.errors import StoreError
 from sharedstate.host import Host
 from sharedstate.messages import policy
 from sharedstate.messages.delivering import Courier, TransportOf, deliver
-from sharedstate.messages.flushing import Flusher, Walk, head_of
-from sharedstate.messages.model import Answer, Delivered, Envelope, Queued, Refused, Rejected, SendResult, Sent
-from sharedstate.messages.order import Queue
+from sharedstate.messages.drafting import envelope_from
+from sharedstate.messages.flushing import Flusher, Walk, count_off
+from sharedstate.messages.model import Answer, Delivered, Draft, Envelope, Queued, Refused, Rejected, SendResult, Sent
 from sharedstate.messages.records import Parcel
-from sharedstate.messages.senders import Begun, Senders
 from sharedstate.messages.spool import Spool
+from sharedstate.messages.turns import BACKLOG_MIN, Look, Turns
+from sharedstate.messages.wire import new_message_id
 
 # What a send does at most for other messages, on top of its own.
 FEW: Final = 8
@@ -25,32 +26,34 @@ class Post:
     """The sending half of the outbox. Methods raise `StoreError` only while nothing is accepted."""
 
     def __init__(
-        self, spool: Spool, senders: Senders, courier: Courier, flusher: Flusher, *, host: Host, autoflush: bool
+        self, spool: Spool, turns: Turns, courier: Courier, flusher: Flusher, *, host: Host, autoflush: bool
     ) -> None:
         self._spool = spool
-        self._senders = senders
+        self._turns = turns
         self._courier = courier
         self._flusher = flusher
         self._host = host
         self._autoflush = autoflush
 
-    def send(self, draft: Parcel, way: TransportOf, *, deliver: bool, timeout_s: float) -> SendResult:
-        """Accept the parcel with the next sequence of its sender; then see `Outbox.send`."""
-        mine = draft.envelope
-        begun = self._senders.begin(mine.sender, message=mine.id, recipients=mine.recipients)
-        try:
-            tried_now = deliver and not begun.blocked
-            parcel = draft.replace(
-                envelope=mine.replace(sequence=begun.sequence),
-                lease=self._courier.lease(draft.accepted, timeout_s=timeout_s) if tried_now else None,
-            )
-            self._spool.put(parcel)
-            return self._after_acceptance(parcel, begun, way, deliver=deliver, timeout_s=timeout_s)
-        finally:
-            self._senders.end(mine.id)
+    def send(
+        self, draft: Draft, way: TransportOf, *, endpoints: tuple[str, ...], deliver: bool, timeout_s: float
+    ) -> SendResult:
+        """Accept a checked draft with the next sequence of its sender; then see `Outbox.send`."""
+        look = self._turns.look(draft.sender, draft.recipients)
+        now = self._spool.store.now()
+        identity = new_message_id(at_ms=max(0, now.at_ms), entropy=self._host.entropy(10))
+        tried_now = deliver and not look.blocked
+        parcel = Parcel(
+            envelope=envelope_from(draft, now=now, identity=identity, sequence=look.sequence),
+            accepted=now,
+            endpoints=endpoints,
+            lease=self._courier.lease(now, timeout_s=timeout_s) if tried_now else None,
+        )
+        self._spool.put(parcel)
+        return self._after_acceptance(parcel, look, way, deliver=deliver, timeout_s=timeout_s)
 
     def _after_acceptance(
-        self, parcel: Parcel, begun: Begun, way: TransportOf, *, deliver: bool, timeout_s: float
+        self, parcel: Parcel, look: Look, way: TransportOf, *, deliver: bool, timeout_s: float
     ) -> SendResult:
         """From here on nothing raises a fault of the store: the message is accepted, and that is the answer."""
         ends_s = self._host.monotonic_s() + timeout_s
@@ -62,7 +65,7 @@ class Post:
         else:
             result = self._first_try(parcel, way, timeout_s=timeout_s)
         try:
-            return self._go_on(parcel, begun, result, way, left_s=ends_s - self._host.monotonic_s())
+            return self._go_on(parcel, look, result, way, left_s=ends_s - self._host.monotonic_s())
         except StoreError as error:
             logs.warn("message %s is accepted; a flush goes on: %s", parcel.envelope.id, error)
             return result
@@ -87,21 +90,21 @@ class Post:
             return _refused(parcel.envelope, answer.reason, answer)
         return Queued(envelope=parcel.envelope, reason=answer.reason, not_before_ms=wait_ms)
 
-    def _go_on(
-        self, parcel: Parcel, begun: Begun, result: SendResult, way: TransportOf, *, left_s: float
-    ) -> SendResult:
+    def _go_on(self, parcel: Parcel, look: Look, result: SendResult, way: TransportOf, *, left_s: float) -> SendResult:
         """Deliver what waited only for this one to be over, or what this one waited for and is over by now.
 
         Of two that are sent at once, one sees the other: who is behind writes first and then looks, who is in front
         leaves first and then looks. Whatever has failed is left to a flush, unless flushes are automatic.
         """
         mine = parcel.envelope
-        if isinstance(result, Queued) and parcel.lease is not None:
+        failed = isinstance(result, Queued) and parcel.lease is not None
+        walk = None
+        if look.certain and len(look.seen) < BACKLOG_MIN and not failed and left_s > 0:
+            walk = self._walk(mine, way, left_s)
+        if walk is None:
+            if self._autoflush and left_s > 0:
+                self._flusher.flush(way, count_max=FEW, time_max_s=min(FEW_TIME_S, left_s))
             return result
-        queue = self._senders.queue(mine.sender) if parcel.lease is not None else begun.queue
-        if queue is None or queue.covered or left_s <= 0 or not any(turn.id != mine.id for turn in queue.turns):
-            return self._flush_few(result, way, left_s)
-        walk = self._walk(queue, way, left_s)
         own = walk.tried.get(mine.id)
         if own is None or not isinstance(result, Queued):
             return result
@@ -109,26 +112,18 @@ class Post:
             return Sent(envelope=mine, via=own.answer.via, duplicate=own.answer.duplicate)
         if own.outcome == "dead" and own.answer is not None:
             return _refused(mine, own.reason, own.answer)
-        return result
+        return result.replace(reason=own.reason) if own.outcome == "failed" else result
 
-    def _walk(self, queue: Queue, way: TransportOf, left_s: float) -> Walk:
-        """Go through all that the sender has under way; while nothing is covered, its turns name all of it."""
-        now, skew_ms = self._spool.store.now(), self._courier.rules.skew_ms
-        found = [self._spool.parcel(turn.id) for turn in queue.turns if self._spool.holds(turn.id)]
-        heads = [head_of(one, now=now, skew_ms=skew_ms) for one in found if one is not None]
+    def _walk(self, mine: Envelope, way: TransportOf, left_s: float) -> Walk | None:
+        """Go through all that the sender has in the spool; None when there is nothing."""
+        heads, among = self._turns.line(mine.sender)
+        if not heads:
+            return None
         untried_only = not self._autoflush
         walk = Walk(self._courier, self._host, way, count_max=FEW, time_max_s=left_s, untried_only=untried_only)
-        walk.go(heads)
-        settled = {*walk.outcomes("sent"), *walk.outcomes("dead")}
-        if settled:
-            freed = sum(head.size for head in heads if head.id in settled)
-            self._spool.count(messages=-len(settled), bytes_=-freed)
+        walk.go(heads, among=among)
+        count_off(self._spool, heads, walk)
         return walk
-
-    def _flush_few(self, result: SendResult, way: TransportOf, left_s: float) -> SendResult:
-        if self._autoflush and left_s > 0:
-            self._flusher.flush(way, count_max=FEW, time_max_s=min(FEW_TIME_S, left_s))
-        return result
 
 
 def _refused(envelope: Envelope, reason: str, answer: Answer) -> Refused:

@@ -1,7 +1,10 @@
 """The outbox on disk: parcels, deliveries, dead letters and how much waits, over the machine's own store.
 
-`outbox/<id>` is the message, written once; `deliveries/<id>` how its delivery goes; `dead_letters/<id>` what is tried
-no more. Where a death left a message in two places, `life` says which one counts.
+`outbox-NN/<id>` is the message, written once, on the shelf of its sender; `deliveries/<id>` how its delivery goes;
+`dead_letters/<id>` what is tried no more. Where a death left a message in two places, `life` says which one counts.
+
+Shelves: a send looks at what its sender has in the spool, so one sender's backlog should not stand in the others' way.
+A fixed number of them needs no table of contents that could be lost.
 """
 
 from __future__ import annotations
@@ -10,13 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from sharedstate import logs
-from sharedstate.errors import Corrupt, NewerFormat, StoreError
+from sharedstate.errors import Corrupt, InvalidId, NewerFormat, StoreError
 from sharedstate.events import message_event
-from sharedstate.ids import record_name
+from sharedstate.ids import fingerprint
 from sharedstate.jsonio import COUNT_MAX
 from sharedstate.messages import policy
 from sharedstate.messages.model import Delivered
-from sharedstate.messages.policy import Usage
+from sharedstate.messages.policy import Head, Usage, head_of
 from sharedstate.messages.records import (
     DeadLetter,
     Delivery,
@@ -27,27 +30,17 @@ from sharedstate.messages.records import (
     load_delivery,
     load_parcel,
 )
-from sharedstate.messages.wire import ID_CHARACTERS, check_message_id
+from sharedstate.messages.wire import check_message_id
 from sharedstate.store import DELETE, KEEP, Decision, Document, Durability, Entry, Snapshot, Store, Unreadable
 from sharedstate.values import Value
 
 OUTBOX: Final = "outbox"
+SHELVES: Final = tuple(f"{OUTBOX}-{number:02}" for number in range(32))
 DELIVERIES: Final = "deliveries"
 DEAD: Final = "dead_letters"
 JOURNAL: Final = "outbox"
 _UPKEEP: Final = "upkeep"
 R = TypeVar("R")
-
-
-class Head(Value):
-    """What a walk through the spool has to know of a message: whose, the how manieth, to whom, since when, how big."""
-
-    id: str
-    sender: str
-    sequence: int
-    recipients: tuple[str, ...]
-    size: int
-    parcel_age_ms: int
 
 
 class Ledger(Value):
@@ -62,41 +55,65 @@ class Spool:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.changes = 0
 
     # Parcels
 
     def put(self, parcel: Parcel) -> None:
         """Accept: durable when this returns. An older life of the same message is replaced, a newer one stays."""
-        document = dump_parcel(parcel)
+        document, envelope = dump_parcel(parcel), parcel.envelope
 
         def decide(snapshot: Snapshot) -> Decision[None]:
-            life = -1 if snapshot.value is None else load_parcel(parcel.envelope.id, snapshot.value).life
+            life = -1 if snapshot.value is None else load_parcel(envelope.id, snapshot.value).life
             return Decision(result=None, write=document if life < parcel.life else KEEP)
 
-        self.store.transact(OUTBOX, parcel.envelope.id, decide, journal=JOURNAL)
+        self.store.transact(shelf_of(envelope.sender), envelope.id, decide, journal=JOURNAL)
 
-    def parcel(self, key: str) -> Parcel | None:
-        """The message in the spool, or None. Raises `Corrupt`."""
-        found = self.store.get(OUTBOX, key)
+    def parcel(self, sender: str, key: str) -> Parcel | None:
+        """The message of this sender in the spool, or None. Raises `Corrupt`."""
+        found = self.store.get(shelf_of(sender), key)
         return None if found is None else load_parcel(key, found.value)
 
-    def holds(self, key: str) -> bool:
+    def find(self, key: str) -> Parcel | None:
+        """The message in the spool, whoever sent it, or None. Raises `Corrupt`."""
+        for shelf in SHELVES:
+            found = self.store.get(shelf, key)
+            if found is not None:
+                return load_parcel(key, found.value)
+        return None
+
+    def holds(self, sender: str, key: str) -> bool:
         """Whether the message stands in the spool and can be read: a damaged one holds up nobody."""
         try:
-            return self.store.get(OUTBOX, key) is not None
+            return self.store.get(shelf_of(sender), key) is not None
         except Corrupt:
             return False
 
     def stands(self, key: str) -> bool:
         """Whether there is a record of the message in the spool, readable or not."""
         try:
-            return self.store.get(OUTBOX, key) is not None
+            return self.find(key) is not None
         except Corrupt:
             return True
 
     def parcels(self) -> Iterator[Parcel | Unreadable]:
         """Every message in the spool, in no order; what cannot be read is told."""
-        return self._scan(OUTBOX, load_parcel)
+        for shelf in SHELVES:
+            yield from self._scan(shelf, load_parcel)
+
+    def heads(self, sender: str) -> Iterator[Head]:
+        """What this sender has in the spool, in no order; what cannot be read is left out."""
+        for record in self.store.scan(shelf_of(sender)):
+            if isinstance(record, Unreadable) or not _is_of(record.value, sender):
+                continue
+            try:
+                yield head_of(load_parcel(record.key, record.value))
+            except Corrupt:
+                continue
+
+    def highest_sequence(self) -> int:
+        """Of all that stands in the spool."""
+        return max((one.envelope.sequence for one in self.parcels() if not isinstance(one, Unreadable)), default=0)
 
     def take(self, parcel: Parcel, *, event: Document | None, durability: Durability = "relaxed") -> bool:
         """The message leaves the spool, with an event in the same transition; False when it had left already."""
@@ -106,19 +123,24 @@ class Spool:
                 return Decision(result=False)
             return Decision(result=True, write=DELETE, events=() if event is None else (event,))
 
-        return self.store.transact(OUTBOX, parcel.envelope.id, decide, journal=JOURNAL, durability=durability)
+        shelf = shelf_of(parcel.envelope.sender)
+        return self.store.transact(shelf, parcel.envelope.id, decide, journal=JOURNAL, durability=durability)
 
     def keep_bytes(self, damaged: Unreadable) -> None:
         """Have the bytes of a record that cannot be read copied to quarantine (by a store that has one)."""
-        key = damaged.name.removesuffix(".json")[:ID_CHARACTERS]
+        stem, _, _ = damaged.name.removesuffix(".json").partition("-")
         try:
-            check_message_id(key)
-            if damaged.name in (key, f"{record_name(key)}.json"):
-                self.store.transact(OUTBOX, key, lambda snapshot: _looked_at(key, snapshot), journal=JOURNAL)
-        except Corrupt:
-            pass  # as expected: it is read, kept and refused
-        except (StoreError, ValueError) as error:
-            logs.warn("the bytes of the damaged message %s were not copied: %s", damaged.name, error)
+            key = check_message_id(stem)
+        except InvalidId:
+            return  # not a name that we give; the inspection of the root tells it
+        for shelf in SHELVES:
+            try:
+                self.store.transact(shelf, key, lambda snapshot: _looked_at(key, snapshot), journal=JOURNAL)
+            except Corrupt:
+                return  # as expected: it is read, kept and refused
+            except StoreError as error:
+                logs.warn("the bytes of the damaged message %s were not copied: %s", damaged.name, error)
+                return
 
     # Deliveries
 
@@ -215,6 +237,7 @@ class Spool:
             usage = Usage(messages=max(0, known.usage.messages + messages), bytes=max(0, known.usage.bytes + bytes_))
             return Decision(result=None, write=_dump_ledger(Ledger(usage=usage, changes=known.changes + 1)))
 
+        self.changes += 1
         self._write_ledger(decide)
 
     def recount(self, usage: Usage, *, seen: Ledger) -> None:
@@ -255,6 +278,11 @@ class Spool:
             logs.warn("how much waits in the outbox was not counted: %s", error)
 
 
+def shelf_of(sender: str) -> str:
+    """The collection that holds what this sender has in the spool."""
+    return SHELVES[int(fingerprint(sender.encode(), size=2), 16) % len(SHELVES)]
+
+
 def sent_event(parcel: Parcel, delivery: Delivery, answer: Delivered) -> Document:
     """What the journal says about a delivered message: all but its body, which its recipients have."""
     envelope = parcel.envelope
@@ -275,6 +303,12 @@ def sent_event(parcel: Parcel, delivery: Delivery, answer: Delivered) -> Documen
         attempts=parcel.tried + delivery.attempts,
         bytes=policy.weigh(envelope),
     )
+
+
+def _is_of(document: Document, sender: str) -> bool:
+    """Whether it may be a message of this sender: a look that saves the reading of the others."""
+    message = document.get("message")
+    return isinstance(message, dict) and message.get("from") == sender
 
 
 def _looked_at(key: str, snapshot: Snapshot) -> Decision[None]:

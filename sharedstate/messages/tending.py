@@ -12,7 +12,6 @@ from sharedstate.messages import policy
 from sharedstate.messages.delivering import Courier
 from sharedstate.messages.flushing import TIMEOUT_S
 from sharedstate.messages.records import Delivery, dump_delivery
-from sharedstate.messages.senders import Senders
 from sharedstate.messages.spool import Spool
 from sharedstate.store import KEEP, Decision, Snapshot, Unreadable
 
@@ -20,29 +19,22 @@ from sharedstate.store import KEEP, Decision, Snapshot, Unreadable
 class Tending:
     """Retry, drop, tidy. Methods raise `StoreError`, and `Corrupt` for a message that cannot be read."""
 
-    def __init__(
-        self, spool: Spool, senders: Senders, courier: Courier, *, audit: Audit | None = None, owner: str = ""
-    ) -> None:
+    def __init__(self, spool: Spool, courier: Courier, *, audit: Audit | None = None, owner: str = "") -> None:
         self._audit = audit
         self._owner = owner
         self._spool = spool
-        self._senders = senders
         self._courier = courier
 
     def retry(self, key: str) -> bool:
         """Let one message be tried again at once; False when there is nothing to change."""
-        dead, parcel = self._spool.dead(key), self._spool.parcel(key)
+        dead, parcel = self._spool.dead(key), self._spool.find(key)
         if dead is None or (parcel is not None and policy.outlived(parcel, dead)):
             return parcel is not None and self._make_due(key, life=parcel.life)
         envelope = dead.parcel.envelope
         event = message_event("message_retried", message=key, sender=envelope.sender, attempts=dead.attempts)
-        self._senders.begin(envelope.sender, message=key, recipients=envelope.recipients, count=0)
-        try:
-            # First the new life, then away with the dead letter: in between, and after a death there, the newer counts.
-            self._spool.put(policy.revive(dead, now=self._spool.store.now()))
-            self._spool.exhume(key, life=dead.parcel.life, event=event)
-        finally:
-            self._senders.end(key)
+        # First the new life, then away with the dead letter: in between, and after a death there, the newer counts.
+        self._spool.put(policy.revive(dead, now=self._spool.store.now()))
+        self._spool.exhume(key, life=dead.parcel.life, event=event)
         self._spool.count(messages=1, bytes_=policy.weigh(envelope))
         return True
 
@@ -60,7 +52,7 @@ class Tending:
 
     def drop(self, key: str, *, reason: str, by: str = "") -> bool:
         """Remove a pending or dead message for good; False when it is not there or in flight."""
-        dead, parcel = self._spool.dead(key), self._spool.parcel(key)
+        dead, parcel = self._spool.dead(key), self._spool.find(key)
         newest = parcel if parcel is not None else None if dead is None else dead.parcel
         if newest is None:
             return False

@@ -35,7 +35,7 @@ def standing(spool: Spool, courier: Courier, *, now: Instant) -> list[Spooled]:
 
 def one(spool: Spool, courier: Courier, key: str, *, now: Instant) -> Spooled | None:
     """One message that stands in the outbox, or None."""
-    parcel, dead = spool.parcel(key), spool.dead(key)
+    parcel, dead = spool.find(key), spool.dead(key)
     if parcel is not None and (dead is None or policy.outlived(parcel, dead)):
         return _waiting(parcel, spool.delivery(key), courier, now=now)
     return None if dead is None else _buried(dead)

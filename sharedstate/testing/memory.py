@@ -82,8 +82,8 @@ class MemoryStore:
         self._enter()
         try:
             for _ in range(self._reruns):
-                decide(self._snapshot(collection, key))
-            snapshot = self._snapshot(collection, key)
+                decide(self._snapshot(collection, key, derived=derived))
+            snapshot = self._snapshot(collection, key, derived=derived)
             decision = decide(snapshot)
             self._carry_out(collection, key, snapshot, decision, journal=journal)
             return decision.result
@@ -172,12 +172,17 @@ class MemoryStore:
         value = jsonio.decode(row.raw, what=f"{collection}/{key}")
         return Versioned(key=key, value=value, revision=row.revision, beat=self._beats.get((collection, key)))
 
-    def _snapshot(self, collection: str, key: str) -> Snapshot:
+    def _snapshot(self, collection: str, key: str, *, derived: bool) -> Snapshot:
         row = self._rows.get((collection, key))
         now = self.now()
-        if row is None:
+        try:
+            held = None if row is None else self._versioned(collection, key, row)
+        except Corrupt:
+            if not derived:
+                raise
+            held = None
+        if held is None:
             return Snapshot(value=None, revision=0, beat=None, now=now)
-        held = self._versioned(collection, key, row)
         return Snapshot(value=held.value, revision=held.revision, beat=held.beat, now=now)
 
     def _carry_out(self, collection: str, key: str, before: Snapshot, decision: Decision[T], *, journal: str) -> None:

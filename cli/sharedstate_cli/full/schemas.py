@@ -261,6 +261,18 @@ class SweptField(Open):
     age_s: Seconds
 
 
+class FlushField(Open):
+    """What a flush of the outbox did; `waiting` is what is left for the next one."""
+
+    total: Count
+    sent: Count
+    failed: Count
+    dead: Count
+    waiting: Count
+    damaged: list[str]
+    oldest_age_s: Annotated[float, Field(ge=0)] | None = None
+
+
 class Sweep(Ok):
     """`sweep`; only `skipped` when another one of this state root is running."""
 
@@ -271,6 +283,7 @@ class Sweep(Ok):
     reconciled: list[str] = Field(default_factory=list)
     conflicts: list[str] = Field(default_factory=list)
     unreadable: list[UnreadableField] = Field(default_factory=list)
+    outbox: FlushField | None = None
     skipped: Literal["already_running"] | None = None
 
 
