@@ -237,11 +237,8 @@ class Journal:
         if directory is None:
             return
         try:
-            fd = self._open(directory, first, os.O_RDONLY)
-            try:
-                yield from self._lines_of(fd, self._line_before(fd, after) if after >= first else 0)
-            finally:
-                self._root.host.close(fd)
+            file = Descriptor(self._root.host, self._open(directory, first, os.O_RDONLY))
+            yield from self._lines_of(file, self._line_before(file.fd, after) if after >= first else 0)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -285,10 +282,10 @@ class Journal:
                 return None
             count *= 4
 
-    def _lines_of(self, fd: int, offset: int) -> Iterator[bytes]:
+    def _lines_of(self, file: Descriptor, offset: int) -> Iterator[bytes]:
         rest = b""
         while True:
-            piece = self._root.host.pread(fd, _PIECE_BYTES, offset)
+            piece = self._root.host.pread(file.fd, _PIECE_BYTES, offset)
             if not piece:
                 return
             offset += len(piece)
