@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sharedstate.clock import Instant
-from sharedstate.errors import Corrupt, InvalidInput, NewerFormat, SharedStateError, StoreUnavailable
+from sharedstate.errors import Corrupt, DurabilityUnknown, InvalidInput, NewerFormat, SharedStateError, StoreUnavailable
 from sharedstate.files.cells import UNKNOWN, Cell, make_cell, open_cell, remove_cell
 from sharedstate.files.faults import translated, warn
 from sharedstate.files.journal import Journal, body_of
@@ -49,7 +49,8 @@ class Transition:
             if self._stored is not None:
                 self._cell = open_cell(self._root, self._place.collection, self._place.name)
             decision = self._decide(decide)
-            if decision.write is not KEEP and decision.write is not BEAT and unfinished is not None:
+            changes = decision.write is not KEEP and decision.write is not BEAT
+            if unfinished is not None and (changes or decision.prompt):
                 raise unfinished
             self._carry_out(decision)
             return decision.result
@@ -109,7 +110,7 @@ class Transition:
         bodies = [body_of(event) for event in decision.events]
         write = decision.write
         if isinstance(write, dict):
-            self._replace(write, decision.live, list(decision.events), bodies)
+            self._replace(write, decision, bodies)
             return
         if write is BEAT:
             self._beat(decision.live)
@@ -123,7 +124,8 @@ class Transition:
             raise InvalidInput(f"{self._place.what}: a beat needs a record and the fence that is alive")
         self._write_cell(live, self._now)
 
-    def _replace(self, document: Document, live: int | None, events: list[Document], bodies: list[bytes]) -> None:
+    def _replace(self, document: Document, decision: Decision[T], bodies: list[bytes]) -> None:
+        live, events = decision.live, list(decision.events)
         place, revision = self._place, 1 if self._stored is None else self._stored.revision + 1
         last = None
         if events:
@@ -143,7 +145,10 @@ class Transition:
                 self._log(bodies, revision)
         except (OSError, SharedStateError) as error:
             # The record is in place; the intent stays, so that the next access finishes the rest.
-            warn(f"{place.what}: changed, but its beat or journal entry is late: {error}")
+            late = f"{place.what}: changed, but its beat or journal entry is late: {error}"
+            if decision.prompt:
+                raise DurabilityUnknown(late) from error
+            warn(late)
             return
         self._done()
 

@@ -13,8 +13,9 @@ from sharedstate.messages.reading.books import Books
 from sharedstate.messages.reading.model import EVERYBODY_JOURNAL, MAIL, inbox_journal, load_mail, reference_of
 from sharedstate.messages.reading.policy import Delivery
 from sharedstate.messages.wire import content_digest, document_of
-from sharedstate.store import Decision, Document, Snapshot, Store
+from sharedstate.store import Decision, Document, Snapshot, Store, Unreadable
 
+LOOKS: Final = 3  # at inboxes: a disk that fails once must keep nobody from a message
 RETENTION_MS: Final = 30 * 86_400_000
 VIA: Final = "store"
 ID_CONFLICT: Final = 409
@@ -62,11 +63,26 @@ class Mailroom:
 
         One that cannot be read blocks no other; it catches up once it is repaired.
         """
-        for agent in self.books.agents():
-            try:
-                self.books.catch_up(agent)
-            except Corrupt as error:
-                logs.warn("the inbox of %r gets nothing that is sent to everybody: %s", agent, error)
+        done: set[str] = set()
+        unreadable: list[Unreadable] = []
+        for _ in range(LOOKS):
+            unreadable = []
+            for found in list(self.books.inboxes()):
+                if isinstance(found, Unreadable):
+                    unreadable.append(found)
+                elif found.key not in done:
+                    done.add(found.key)
+                    self._catch_up(found.key)
+            if not unreadable:
+                return
+        for one in unreadable:
+            logs.warn("inbox %s gets nothing that is sent to everybody: %s", one.name, one.reason)
+
+    def _catch_up(self, agent: str) -> None:
+        try:
+            self.books.catch_up(agent)
+        except Corrupt as error:
+            logs.warn("the inbox of %r gets nothing that is sent to everybody: %s", agent, error)
 
     def _refused_at_a_glance(self, envelope: Envelope, digest: str) -> Rejected | None:
         """A look before anything is written; the transition decides again."""
@@ -96,7 +112,8 @@ class Mailroom:
                 now=snapshot.now,
             )
 
-        # Also for what seems to be there already: the transition finishes what a dead process has begun.
+        # Also for what seems to be there already: the transition finishes what a dead process has begun, and returns
+        # only once the entry stands in the inbox.
         return self._store.transact(MAIL, envelope.id, decide, journal=journal)
 
     def _rejected(self, envelope: Envelope, answer: Delivery) -> Rejected:

@@ -159,7 +159,8 @@ class Stage:
             assert (mark.up_to, mark.above) == ((0, (4,)) if self.operation is reading_one else (2, ()))
 
     def _check_thread(self, inbox: Inbox) -> None:
-        linked = {direct: [self.to_bob.id], answer: [self.answer.id]}.get(self.operation, [])
+        replies: dict[Operation, str] = {direct: self.to_bob.id, answer: self.answer.id}
+        linked = [replies[self.operation]] if self.operation in replies else []
         assert [envelope.id for envelope in inbox.thread(self.asked.id)] == [self.asked.id, *linked]
         late = {(one.id, one.recipient) for one in inbox.overdue()}
         acknowledged = self.operation in (answer, reading_one)

@@ -31,7 +31,6 @@ _SPOOL_MAX = 6
 class MailWorld:
     """Senders, readers, what they were told. `wrap` plants a bug below the store, `spoil` above it.
 
-    With `late_entries` (calls of the disk may fail) an entry may be late, so only the end tells whether one is lost.
     With `cuts` numbers that nobody has acknowledged may be given again: what was only seen may be gone.
     """
 
@@ -46,7 +45,6 @@ class MailWorld:
         errors = {call: codes for call, codes in PLAUSIBLE.items() if call != "fdatasync" or not faults.power_cut}
         self.simulation = Simulation(seed, faults=faults, errors=errors)
         self.seen: Counter[str] = Counter()
-        self.late_entries = bool(faults.error or faults.short_write)
         self.cuts = bool(faults.power_cut)
         self.spool: list[Envelope] = []
         self.received: dict[str, Envelope] = {}
@@ -130,12 +128,11 @@ class MailWorld:
 
     def _look_and_ack(self, inbox: Inbox, agent: str, rng: random.Random) -> None:
         due = [one for one in self.received.values() if self._is_for(one, agent)]
-        gone = set(self._acknowledged)
         looked = inbox.unread(agent, bodies=rng.random() < 0.3)
         if looked.unknown:
             self.seen["unknown"] += 1
             return
-        self._check_look(agent, looked, [one for one in due if (agent, one.id) not in gone])
+        self._check_look(agent, looked, due)
         if rng.random() < 0.5 or not looked.letters:
             return
         if rng.random() < 0.7:
@@ -166,9 +163,8 @@ class MailWorld:
                 self._numbers[agent, letter.sequence] = letter.id
                 continue
             assert known == letter.id, f"number {letter.sequence} of {agent} was {known} and is {letter.id}"
-        if not self.late_entries:
-            missing = [one.id for one in due if one.id not in ids]
-            assert not missing, f"{missing} were received for {agent}, acknowledged by nobody, and are not unread"
+        missing = [one.id for one in due if one.id not in ids and (agent, one.id) not in self._acknowledged]
+        assert not missing, f"{missing} were received for {agent}, acknowledged by nobody, and are not unread"
 
     def _check_mark(self, agent: str, mark: int) -> None:
         self._marks[agent] = max(self._marks[agent], mark)

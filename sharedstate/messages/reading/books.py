@@ -84,7 +84,7 @@ class Books:
         imported) settles it first: then it and all before it stay where they are, also through a power cut.
         """
         try:
-            self.store.transact(MAIL, message, lambda _: Decision(result=None))
+            self.store.transact(MAIL, message, lambda _: Decision(result=None, prompt=True))
         except Corrupt:
             pass  # its content; the transition itself is over
 

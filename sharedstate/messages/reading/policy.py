@@ -74,12 +74,12 @@ def decide_delivery(
     if mail is not None and mail.digest != digest:
         return Decision(result="conflict")
     if mail is not None and recipient in mail.delivered:
-        return Decision(result="duplicate")
+        return Decision(result="duplicate", prompt=True)
     if mail is None:
         mail = Mail(envelope=document, digest=digest, delivered=(), received_ms=now.at_ms)
     entry = dump_reference(reference_of(envelope))
     told = mail.replace(delivered=(*mail.delivered, recipient))
-    return Decision(result="delivered", write=dump_mail(told), events=(entry,))
+    return Decision(result="delivered", write=dump_mail(told), events=(entry,), prompt=True)
 
 
 # Inboxes
@@ -105,9 +105,10 @@ def decide_import(
     if entries:
         taken = state.replace(imported=entries[-1][0])
         events = tuple(dump_reference(reference) for _, reference in entries if concerns(reference, agent))
-        return Decision(result=state.stage == "ready" and not more, write=dump_inbox(taken), events=events)
+        ready = state.stage == "ready" and not more
+        return Decision(result=ready, write=dump_inbox(taken), events=events, prompt=True)
     if state.stage == "ready":
-        return Decision(result=True)
+        return Decision(result=True, prompt=True)
     stage: Stage = "ready" if state.stage == "sealed" else "sealed"
     return Decision(result=stage == "ready", write=dump_inbox(state.replace(stage=stage)))
 

@@ -30,6 +30,19 @@ class JournalContract(Hooks):
         store.transact("tasks", "T-1", lambda _: Decision(result=None, write=DELETE, events=({"type": "archived"},)))
         assert [entry.value["type"] for entry in store.read("events")] == ["conflict", "archived"]
 
+    def test_prompt_decisions_find_their_entries_in_the_journal(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        for number in range(1, 4):
+            store.transact(
+                "mail",
+                "m",
+                lambda _, n=number: Decision(result=None, write={"n": n}, events=({"n": n},), prompt=True),
+                journal="inbox",
+            )
+            assert [entry.value["n"] for entry in store.read("inbox")] == list(range(1, number + 1))
+        store.transact("mail", "m", lambda _: Decision(result=None, prompt=True), journal="inbox")
+        assert len(list(store.read("inbox"))) == 3
+
     def test_append_returns_gap_free_sequences_per_journal(self, tmp_path: Path) -> None:
         store = self.make_store(tmp_path)
         assert [store.append("a", {"n": number}) for number in range(3)] == [1, 2, 3]

@@ -65,6 +65,15 @@ def test_what_is_sent_to_everybody_reaches_who_is_there_and_who_comes_later_but_
     assert site.bodies("ada") == []
 
 
+def test_an_inbox_that_cannot_be_read_keeps_nobody_else_from_a_message(site: Site) -> None:
+    for agent in ("bob", "eve"):
+        site.inbox.receive(message(site.host, agent, "first"))
+    site.store.plant("inboxes", "bob", b"no inbox")
+    assert isinstance(site.inbox.receive(message(site.host, "*", "to all")), Received)
+    assert site.bodies("eve") == [(1, "first"), (2, "to all")]
+    assert site.inbox.unread("bob").unknown
+
+
 def test_everybody_is_nobodys_inbox(site: Site) -> None:
     for ask in (site.inbox.unread, site.inbox.watermark, site.inbox.list):
         with pytest.raises(InvalidInput):
