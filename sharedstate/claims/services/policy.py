@@ -43,13 +43,13 @@ def state_of(record: ServiceRecord, sight: Sight) -> tuple[str, str]:
         return m.DEAD, "the machine has been started anew since"
     if not sight.here:
         return m.UNKNOWN, f"on {record.host or 'another host'}: its process cannot be seen from here"
+    if record.state == m.STARTING and sight.supervisor:
+        return m.STARTING, "its supervisor prepares it"
     if sight.process:
         if record.state == m.STOPPING and record.stop is not None:
             return m.STOPPING, f"asked by {record.stop.by}"
         return m.RUNNING, "" if sight.supervisor or record.supervisor is None else "its supervisor is dead"
     if sight.supervisor:
-        if record.process is None:
-            return m.STARTING, "its supervisor prepares it"
         return m.STOPPING, "its program has ended; its supervisor clears up"
     return m.DEAD, "its process is gone, and nobody has written down its end"
 
@@ -92,8 +92,8 @@ def decide_start(
         return denied(m.OTHER_COMMAND, f"for {owner} it is started with its own command, or by force")
     if view.running and other:
         return denied(m.ALREADY_RUNNING, "it runs with another command; restart it")
-    if view.running and view.supervised is not False:
-        return view
+    if view.state == m.RUNNING and view.supervised is not False:
+        return view  # one that is being started is waited for: it may fail
     return Start(owner=by, previous=owner) if takes_over else Start(owner=owner)
 
 

@@ -39,6 +39,7 @@ from sharedstate.tasks.model import ABANDONED, FAILED
 from sharedstate.tasks.outcomes import EXISTING_OWNER_ACTIVE, TASK_ALREADY_CLAIMED, Claimed, Refused
 
 PATIENCE_S: Final = 5.0
+PATIENCE_ON_THE_WAY_S: Final = 30.0  # while another supervisor starts or ends it; on a busy machine that takes a while
 NAP_S: Final = 0.05
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 
@@ -83,7 +84,7 @@ class Supervisor:
 
     def _compete(self) -> Claimed | Word:
         """The claim, or why there is none. Whoever starts it at the same time is waited for, so as to tell its end."""
-        deadline_s = self._host.monotonic_s() + PATIENCE_S
+        began_s = self._host.monotonic_s()
         while True:
             answer = self._claims.claim(
                 self._task, owner=self._wish.owner, bind=True, reopen=True, force_reason=self._wish.forced
@@ -100,13 +101,15 @@ class Supervisor:
                 return Word(outcome="already_running")
             if view is not None and view.state == m.DEAD and self._bury(view.record, answer):
                 continue
-            if self._host.monotonic_s() >= deadline_s:
+            on_the_way = view is not None and view.state in (m.STARTING, m.STOPPING)
+            if self._host.monotonic_s() - began_s >= (PATIENCE_ON_THE_WAY_S if on_the_way else PATIENCE_S):
                 return self._hindered(answer, view)
             self._host.sleep(NAP_S)
 
     def _hindered(self, answer: Refused, view: m.ServiceView | None) -> Word:
         if view is not None and view.state in (m.STARTING, m.STOPPING):
-            return Word(outcome="denied", code=m.BEING_STOPPED, detail=f"it is {view.state}", retryable=True)
+            code = m.BEING_STARTED if view.state == m.STARTING else m.BEING_STOPPED
+            return Word(outcome="denied", code=code, detail=view.detail, retryable=True)
         return Word(outcome="denied", code=m.CLAIM_HELD, detail=f"{self._task}: {answer.detail}")
 
     def _bury(self, record: ServiceRecord, answer: Refused) -> bool:

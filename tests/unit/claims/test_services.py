@@ -104,6 +104,7 @@ def test_a_name_is_an_id_of_bounded_length() -> None:
         (RECORD.replace(state=m.STARTING, process=None), Sight(here=True, supervisor=True), m.STARTING),
         (RECORD.replace(state=m.STARTING, process=None), Sight(here=True), m.DEAD),
         (RECORD.replace(state=m.STARTING), Sight(here=True, process=True), m.RUNNING),
+        (RECORD.replace(state=m.STARTING), Sight(here=True, process=True, supervisor=True), m.STARTING),
         (RECORD.replace(state=m.ENDED), Sight(here=False), m.ENDED),
     ],
 )
@@ -125,6 +126,12 @@ def test_the_first_to_start_a_service_owns_it_and_others_start_it_for_the_owner(
         assert starts(view(state), by=OTHER) == Start(owner=OWNER)
     assert starts(view(m.ENDED), by=OTHER, force=True) == Start(owner=OTHER, previous=OWNER)
     assert starts(view(m.RUNNING, supervised=False), by=OTHER) == Start(owner=OWNER)
+
+
+def test_what_runs_is_left_running_and_what_is_being_started_is_waited_for() -> None:
+    running = view(m.RUNNING)
+    assert starts(running, by=OTHER) is running
+    assert starts(view(m.STARTING), by=OTHER) == Start(owner=OWNER)
 
 
 @pytest.mark.parametrize(
