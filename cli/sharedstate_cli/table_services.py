@@ -17,7 +17,8 @@ SERVICES: Final[tuple[Command, ...]] = (
         params=(SERVICE, OWNER, *SERVICE_FORCE),
         details="Whoever starts it first becomes its owner; anybody may start a known one that does not run, for its "
         "owner. Without -- CMD it is started as last time on this machine. --force makes you its owner. Exit code 0: "
-        "it runs (now, or already); 3: denied; 75: it is on the way up or down; 126, 127: the program cannot be executed.",
+        "it runs (now, or already); 3: denied; 75: it is on the way up or down; 126, 127: the program cannot be "
+        "executed.",
     ),
     Command(
         name="service stop",
