@@ -167,6 +167,8 @@ class SimHost(MachineHost):
 
     def pread(self, fd: int, count: int, offset: int) -> bytes:
         """Up to `count` bytes at `offset`."""
+        if offset < 0:  # the kernel looks at this before it looks at the descriptor
+            raise os_error(errno.EINVAL)
         held = self.file_of(fd)
         if not held.reads:
             raise os_error(errno.EBADF)
@@ -175,6 +177,8 @@ class SimHost(MachineHost):
 
     def pwrite(self, fd: int, raw: bytes, offset: int) -> int:
         """Write at `offset` into the page cache."""
+        if offset < 0:
+            raise os_error(errno.EINVAL)
         held = self.file_of(fd)
         if not held.writes:
             raise os_error(errno.EBADF)
