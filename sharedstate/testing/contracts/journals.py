@@ -33,12 +33,8 @@ class JournalContract(Hooks):
     def test_prompt_decisions_find_their_entries_in_the_journal(self, tmp_path: Path) -> None:
         store = self.make_store(tmp_path)
         for number in range(1, 4):
-            store.transact(
-                "mail",
-                "m",
-                lambda _, n=number: Decision(result=None, write={"n": n}, events=({"n": n},), prompt=True),
-                journal="inbox",
-            )
+            decision = Decision(result=None, write={"n": number}, events=({"n": number},), prompt=True)
+            store.transact("mail", "m", lambda _, prompt=decision: prompt, journal="inbox")
             assert [entry.value["n"] for entry in store.read("inbox")] == list(range(1, number + 1))
         store.transact("mail", "m", lambda _: Decision(result=None, prompt=True), journal="inbox")
         assert len(list(store.read("inbox"))) == 3
