@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sharedstate.store import DELETE, Decision
+from sharedstate.store import DELETE, Decision, Snapshot
 from sharedstate.testing.contracts.steps import ROUNDS, THREADS, Hooks, in_threads, writes
 
 
@@ -33,8 +34,7 @@ class JournalContract(Hooks):
     def test_prompt_decisions_find_their_entries_in_the_journal(self, tmp_path: Path) -> None:
         store = self.make_store(tmp_path)
         for number in range(1, 4):
-            decision = Decision(result=None, write={"n": number}, events=({"n": number},), prompt=True)
-            store.transact("mail", "m", lambda _, prompt=decision: prompt, journal="inbox")
+            store.transact("mail", "m", _prompt(number), journal="inbox")
             assert [entry.value["n"] for entry in store.read("inbox")] == list(range(1, number + 1))
         store.transact("mail", "m", lambda _: Decision(result=None, prompt=True), journal="inbox")
         assert len(list(store.read("inbox"))) == 3
@@ -96,3 +96,8 @@ class JournalContract(Hooks):
         before = store.get("tasks", "T-1"), list(store.read("events"))
         store.upkeep()
         assert (store.get("tasks", "T-1"), list(store.read("events"))) == before
+
+
+def _prompt(number: int) -> Callable[[Snapshot], Decision[None]]:
+    decision = Decision(result=None, write={"n": number}, events=({"n": number},), prompt=True)
+    return lambda _: decision
