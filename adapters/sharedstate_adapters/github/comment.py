@@ -2,8 +2,9 @@
 
 Layout, first line to last: a hidden marker with schema and task key; a short summary; the record as JSON in a
 collapsed block; a hidden trailer with revision, digest and, where a key is configured, an HMAC over repository, issue,
-task, fence and revision. The digest covers all that stands above the trailer: the summary that people read, too. Text from outside stands only inside code spans and JSON, and only after `quoted` or
-escaping: it cannot close the marker or the block, mention people, or trigger keywords.
+task, fence and revision. The digest covers all that stands above the trailer: the summary that people read, too. Text
+from outside stands only inside code spans and JSON, and only after `quoted` or escaping: it cannot close the marker or
+the block, mention people, or trigger keywords.
 """
 
 from __future__ import annotations
