@@ -192,7 +192,7 @@ def _summary(record: RemoteRecord, *, url: str) -> list[str]:
     if record.last_error:
         lines.append(f"Last error: {quoted(record.last_error)}")
     if url:
-        lines.append(f"[Details]({quote(url, safe=':/?=%&+,;~')})")
+        lines.append(f"[Details]({quote(url, safe=':/?=%&+,;~#')})")
     return ["", *(line + "  " for line in lines)]
 
 

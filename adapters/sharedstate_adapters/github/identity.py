@@ -30,12 +30,13 @@ class Identity:
     def __init__(self, edge: Edge, store: Store) -> None:
         self._edge = edge
         self._store = store
+        self._key = f"{edge.base_url.partition('://')[2]} {edge.credential.key}"
         self._known: Account | None = None
 
     def account(self) -> Account | Parked | Failed:
         """Who we are; `UNKNOWN` where GitHub refuses to say."""
         if self._known is None:
-            found = self._store.get(COLLECTION, self._edge.credential.key)
+            found = self._store.get(COLLECTION, self._key)
             if found is not None and isinstance(found.value.get("account"), int):
                 self._known = Account(id=found.value["account"], login=str(found.value.get("login", "")))
         if self._known is not None:
@@ -59,7 +60,7 @@ class Identity:
         document = {"account": account.id, "login": account.login}
         self._store.transact(
             COLLECTION,
-            self._edge.credential.key,
+            self._key,
             lambda snapshot: Decision(result=None, write=document),
             durability="relaxed",
         )

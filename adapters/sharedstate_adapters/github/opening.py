@@ -14,6 +14,7 @@ from sharedstate_adapters.github.budget import Budget, Limits
 from sharedstate_adapters.github.credentials import find_credential
 from sharedstate_adapters.github.edge import Edge, check_base_url
 from sharedstate_adapters.github.keys import check_repository
+from sharedstate_adapters.github.labels import check_prefix
 from sharedstate_adapters.github.trust import Rules, read_authors, read_keys
 from sharedstate_adapters.github.wire import Connection
 
@@ -46,7 +47,7 @@ def github_board(
     look = Look(
         repositories=names,
         pattern=settings.task_pattern,
-        prefix=settings.label_prefix,
+        prefix=check_prefix(settings.label_prefix),
         rules=rules,
         project=settings.project,
         details_url=settings.details_url,
