@@ -15,9 +15,10 @@ from urllib.parse import urlencode, urlsplit
 from sharedstate.errors import BadSettings
 from sharedstate.host import Host
 from sharedstate.sync.board import Failed, Parked
-from sharedstate_adapters.github.answers import Answer, Ok, classify, tame
+from sharedstate_adapters.github.answers import Answer, Ok, classify
 from sharedstate_adapters.github.budget import Budget, Kind
 from sharedstate_adapters.github.credentials import Credential
+from sharedstate_adapters.github.losses import loss_of
 
 if TYPE_CHECKING:
     from github import Requester
@@ -147,18 +148,17 @@ class Edge:
         if isinstance(answer, Parked):
             self._budget.note(answer)
         if isinstance(answer, Failed):
-            return answer.replace(detail=self.credential.without_secrets(answer.detail))
+            return answer.replace(detail=self._masked(answer.detail))
         return answer
 
     def _lost(self, method: str, error: BaseException) -> Failed:
         """No whole answer arrived. What never reached GitHub was not carried out."""
-        from requests.exceptions import ConnectTimeout, InvalidProxyURL, SSLError
+        loss = loss_of(error, host=urlsplit(self.base_url).netloc)
+        return Failed(kind="transient", detail=self._masked(loss.text), applied=method != "GET" and loss.reached)
 
-        unreached = isinstance(error, ConnectTimeout | SSLError | InvalidProxyURL) or _never_connected(error)
-        what = self.credential.without_secrets(tame(f"{type(error).__name__}: {error}"))
-        if self._token:
-            what = what.replace(self._token, "…")
-        return Failed(kind="transient", detail=what, applied=method != "GET" and not unreached)
+    def _masked(self, text: str) -> str:
+        text = self.credential.without_secrets(text)
+        return text.replace(self._token, "…") if self._token else text
 
     def _get_line(self) -> Tamed:
         if self._line is None:
@@ -253,19 +253,3 @@ def send_by(send: Callable[[], Raw], *, deadline_s: float | None) -> Raw | BaseE
     thread.start()
     thread.join(deadline_s)
     return box[0] if box else TimeoutError(f"no whole answer within {deadline_s:g} s")
-
-
-def _never_connected(error: BaseException) -> bool:
-    """Whether a connection was refused or a name unknown: urllib3 says so at the bottom of the chain."""
-    from urllib3.exceptions import NameResolutionError, NewConnectionError
-
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
-            return False
-        if isinstance(seen, NewConnectionError | NameResolutionError):
-            return True
-        reason = getattr(seen, "reason", None)
-        inner = next((part for part in seen.args if isinstance(part, BaseException)), None)
-        seen = reason if isinstance(reason, BaseException) else inner
-    return False
