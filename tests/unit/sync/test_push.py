@@ -229,6 +229,21 @@ def test_of_two_attempts_that_are_over_the_complete_one_is_shown_then_the_later(
     assert shown(stage)[:2] == (COMPLETE, "there/a")
 
 
+def test_of_two_complete_attempts_the_first_is_shown_not_the_one_that_was_told_by_the_card() -> None:
+    stage = Stage()
+    there = stage.join("there")
+    stage.here.work(FAILED)
+    stage.here.sync()
+    there.work(COMPLETE)
+    there.sync()
+    stage.pass_s(1)
+    stage.here.sync()
+    assert stage.here.state().status == COMPLETE
+    there.sync()
+    assert shown(stage) == (COMPLETE, "there/a", 2)
+    assert stage.board.writes("record") == 2
+
+
 def test_a_person_can_delete_nothing_by_a_higher_record_of_nobody() -> None:
     stage = Stage()
     stage.board.plant(TASK, RemoteRecord(task=TASK, fence=7, attempts=9, revision=3))
