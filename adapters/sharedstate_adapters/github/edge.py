@@ -95,8 +95,12 @@ class Edge:
         """
         started_s = self._host.monotonic_s()
         kind: Kind = "read" if method in ("GET", "HEAD") else "write" if method != "POST" else "create"
+        held = self._token
         answer = self._once(method, path, query, body, etag, "notify" if notifies else kind, self._deadline_s)
         left_s = self._deadline_s - (self._host.monotonic_s() - started_s)
+        if self._is_taken_away(answer, held) and left_s > 1:
+            self._token = ""
+            return self._once(method, path, query, body, etag, kind, left_s)
         if isinstance(answer, Failed) and answer.kind == "transient" and method in _REPEATABLE and left_s > 1:
             again = self._once(method, path, query, body, etag, kind, left_s)
             return again.replace(applied=answer.applied or again.applied) if isinstance(again, Failed) else again
@@ -104,7 +108,7 @@ class Edge:
 
     def as_app(self, path: str) -> Answer:
         """Read something as the App itself, not as its installation."""
-        return self._direct("GET", path)
+        return self._direct("GET", path, self._deadline_s)
 
     def close(self) -> None:
         """Give the connection back; a later call opens another."""
@@ -124,9 +128,11 @@ class Edge:
         kind: Kind,
         deadline_s: float,
     ) -> Answer:
-        refused = self._signed_in() or self._budget.take(kind, now_ms=self.now_ms())
+        started_s = self._host.monotonic_s()
+        refused = self._signed_in(deadline_s) or self._budget.take(kind, now_ms=self.now_ms())
         if refused is not None:
             return refused
+        left_s = deadline_s - (self._host.monotonic_s() - started_s)
         requester = self._get_requester()
         url = f"{path}{'&' if '?' in path else '?'}{urlencode(query)}" if query else path
         headers = {"If-None-Match": etag} if etag else {}
@@ -135,7 +141,12 @@ class Edge:
             line = cast("Any", self._get_line())
             return requester.requestJson(method, url, None, headers, body, line)
 
-        return self._understood(method, send, deadline_s)
+        return self._understood(method, send, left_s)
+
+    def _is_taken_away(self, answer: Answer, held: str) -> bool:
+        """Whether the token of an App that was good a moment ago is refused: nothing was carried out with it."""
+        refused = isinstance(answer, Failed) and answer.detail.startswith("401")
+        return refused and self.credential.is_app and bool(held) and held == self._token
 
     def _understood(self, method: str, send: Callable[[], Raw], deadline_s: float) -> Answer:
         self.requests += 1
@@ -188,14 +199,14 @@ class Edge:
 
     # Apps
 
-    def _signed_in(self) -> Parked | Failed | None:
+    def _signed_in(self, deadline_s: float) -> Parked | Failed | None:
         """Make sure there is a token; for an App, fetch one of its installation when the last has run out."""
         if not self.credential.is_app:
             return None
         if self._token and self._expires_ms is not None and self.now_ms() < self._expires_ms - _REFRESH_MS:
             return None
         path = f"/app/installations/{self.credential.installation_id}/access_tokens"
-        answer = self._direct("POST", path)
+        answer = self._direct("POST", path, deadline_s)
         if isinstance(answer, Parked | Failed):
             return answer
         token = answer.document.get("token") if isinstance(answer, Ok) and isinstance(answer.document, dict) else None
@@ -205,7 +216,7 @@ class Edge:
         self._token, self._expires_ms, self._requester = token, self.now_ms() + 3_600_000, None
         return None
 
-    def _direct(self, method: str, path: str) -> Answer:
+    def _direct(self, method: str, path: str, deadline_s: float) -> Answer:
         """A request signed by the App itself. Not through PyGithub, whose debug log would show the fetched token."""
         parked = self._budget.take("read" if method == "GET" else "write", now_ms=self.now_ms())
         if parked is not None:
@@ -229,7 +240,7 @@ class Edge:
             answer = line.getresponse()
             return answer.status, answer.headers, answer.read()
 
-        return self._understood(method, send, self._deadline_s)
+        return self._understood(method, send, deadline_s)
 
 
 def send_by(send: Callable[[], Raw], *, deadline_s: float | None) -> Raw | BaseException:
@@ -251,5 +262,5 @@ def send_by(send: Callable[[], Raw], *, deadline_s: float | None) -> Raw | BaseE
         return box[0]
     thread = threading.Thread(target=run, name="sharedstate-github", daemon=True)
     thread.start()
-    thread.join(deadline_s)
+    thread.join(max(0.0, deadline_s))
     return box[0] if box else TimeoutError(f"no whole answer within {deadline_s:g} s")

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,15 @@ from sharedstate.testing.memory import MemoryStore
 from sharedstate_adapters.github.answers import NotModified, Ok
 from sharedstate_adapters.github.board import GitHubBoard
 from sharedstate_adapters.github.credentials import Credential
-from sharedstate_adapters.github.opening import github_board
-from tests.integration.github.boards import Scene, item_of, listed, written
+from sharedstate_adapters.github.opening import github_board, github_edge
+from tests.integration.github.boards import Scene, described, item_of, listed, written
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     made = Scene(sockets=True, hold_s=3.0)
     made.fake.open_issue("Build the thing")
-    with made.fake:
+    with described(monkeypatch), made.fake:
         yield made
 
 
@@ -127,13 +128,16 @@ def test_over_sockets_too_a_lost_answer_leaves_exactly_one_comment(scene: Scene,
 # What PyGithub must not do
 
 
-def test_redirects_are_answers_and_nothing_follows_them(scene: Scene) -> None:
+def test_redirects_are_answers_and_nothing_follows_them() -> None:
+    scene = Scene(sockets=True)  # asked for things that GitHub does not describe
+    scene.fake.open_issue("Build the thing")
     scene.fake.rename_repo("acme/app", "acme/new")
-    edge = scene.board().edge
-    for method in ("GET", "PATCH", "POST", "DELETE"):
-        answer = edge.call(method, "/repos/acme/app/issues/1", query={"per_page": 1}, body={"title": "x"})
-        assert isinstance(answer, Failed)
-        assert answer.kind in ("moved", "gone")
+    with scene.fake:
+        edge = scene.board().edge
+        for method in ("GET", "PATCH", "POST", "DELETE"):
+            answer = edge.call(method, "/repos/acme/app/issues/1", query={"per_page": 1}, body={"title": "x"})
+            assert isinstance(answer, Failed)
+            assert answer.kind in ("moved", "gone")
     assert scene.fake.issue(1)["title"] == "Build the thing"
     assert {entry.path for entry in scene.fake.requests} == {"/repos/acme/app/issues/1"}
 
@@ -176,6 +180,55 @@ def test_an_app_signs_in_writes_and_finds_its_own_comment_again(scene: Scene, pr
     scene.host.advance(3_500)
     written(board, item_of(board), scene.record(fence=2))
     assert len(scene.fake.comments(1)) == 1
+
+
+def test_an_app_whose_token_was_taken_away_signs_in_again(scene: Scene, private_key: Path) -> None:
+    board = as_app(scene, private_key)
+    item = written(board, item_of(board), scene.record())
+    for token in [token for token in scene.fake.world.state.identities if token.startswith("ghs_")]:
+        del scene.fake.world.state.identities[token]
+    assert written(board, item, scene.record(fence=2)).record == scene.record(fence=2, revision=2)
+    scene.fake.faults.plan("unavailable", method="POST", path="*/access_tokens", times=9)
+    for token in [token for token in scene.fake.world.state.identities if token.startswith("ghs_")]:
+        del scene.fake.world.state.identities[token]
+    assert isinstance(board.edge.call("GET", "/repos/acme/app"), Failed)
+
+
+class SlowDoor(BaseHTTPRequestHandler):
+    """Signs an App in after 0.7 s, and answers nothing else."""
+
+    def do_POST(self) -> None:
+        time.sleep(0.7)
+        body = b'{"token": "ghs_slow"}'
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        time.sleep(3)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_a_call_that_has_to_sign_in_first_still_ends_by_the_deadline(private_key: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowDoor) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = {
+            "github_api_url": f"http://127.0.0.1:{server.server_port}",
+            "github_app_id": "1",
+            "github_installation_id": 2,
+            "github_private_key_file": str(private_key),
+            "github_deadline_ms": 1_000,
+        }
+        edge = github_edge(resolve(settings, env={}, folder="/"), MemoryStore(), Host(), env={})
+        started = time.monotonic()
+        answer = edge.call("GET", "/repos/acme/app")
+        took_s = time.monotonic() - started
+        server.shutdown()
+    assert isinstance(answer, Failed)
+    assert took_s < 1.5
 
 
 def test_an_app_with_a_key_that_is_none_is_forbidden_and_the_key_not_shown(scene: Scene, tmp_path: Path) -> None:
