@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ _READS: Final = ("GET", "HEAD")
 _SECONDARY: Final = re.compile(
     r"secondary rate limit|abuse detection|wait a few minutes|retry your request again later"
 )
+_LOCKED: Final = re.compile(r"\blocked\b", re.IGNORECASE)
 _KINDS: Final[dict[int, Fault]] = {
     301: "moved",
     302: "moved",
@@ -76,11 +78,13 @@ def classify(*, method: str, status: int, headers: Mapping[str, str], text: str,
         parked = _limit(status, headers, message, now_ms)
         if parked is not None:
             return parked
-    if status == 403 and "lock" in message.lower():
+    if status == 503 and "retry-after" in headers and method != "POST":  # a post may have been carried out
+        return _parked(now_ms, _retry_after_ms(headers["retry-after"], headers, now_ms), "service unavailable")
+    if status == 403 and _LOCKED.search(message):
         return Failed(kind="locked", detail=message)
     detail = f"{status} {message}".strip()
     if status in (301, 302, 307, 308) and (target := headers.get("location") or headers.get("x-moved-to")):
-        detail = f"{detail} to {target[:200]}"
+        detail = tame(f"{detail} to {target}")
     if status >= 500 or status < 200:
         return Failed(kind="transient", detail=detail, applied=method not in _READS)
     return Failed(kind=_KINDS.get(status, "conflict"), detail=detail)
@@ -138,7 +142,7 @@ def _retry_after_ms(text: str, headers: Mapping[str, str], now_ms: int) -> int:
     if re.fullmatch(r"[0-9]{1,9}", text.strip()):
         return int(text) * 1000
     try:
-        until_ms = int(parsedate_to_datetime(text).timestamp() * 1000)
+        until_ms = _moment_ms(text)
     except (ValueError, OverflowError):
         return WAIT_MS_DEFAULT
     return until_ms - (_date_ms(headers) or now_ms)
@@ -150,6 +154,12 @@ def _parked(now_ms: int, wait_ms: int, reason: str) -> Parked:
 
 def _date_ms(headers: Mapping[str, str]) -> int | None:
     try:
-        return int(parsedate_to_datetime(headers["date"]).timestamp() * 1000)
+        return _moment_ms(headers["date"])
     except (KeyError, ValueError, OverflowError):
         return None
+
+
+def _moment_ms(text: str) -> int:
+    """An HTTP date, Unix milliseconds; one that names no zone is UTC and not the time of this place."""
+    moment = parsedate_to_datetime(text)
+    return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() * 1000)
