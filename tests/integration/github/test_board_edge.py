@@ -208,7 +208,7 @@ class SlowDoor(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         time.sleep(3)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - reason: the base class names it so
         """Nothing."""
 
 
