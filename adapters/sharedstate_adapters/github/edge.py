@@ -106,6 +106,10 @@ class Edge:
             return again.replace(applied=answer.applied or again.applied) if isinstance(again, Failed) else again
         return answer
 
+    def wait_to_notify(self) -> Parked | None:
+        """How long something that people are told of would have to wait now. Sends and spends nothing."""
+        return self._budget.wait("notify", now_ms=self.now_ms())
+
     def as_app(self, path: str) -> Answer:
         """Read something as the App itself, not as its installation."""
         return self._direct("GET", path, self._deadline_s)

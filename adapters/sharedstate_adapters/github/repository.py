@@ -86,6 +86,10 @@ class Repository:
         """A new comment: people are told."""
         return self._edge.call("POST", f"{self._root}/issues/{number}/comments", body={"body": body}, notifies=True)
 
+    def wait_to_comment(self) -> Parked | None:
+        """How long a new comment would have to wait now. Asks nobody."""
+        return self._edge.wait_to_notify()
+
     def edit_comment(self, comment_id: int, body: str) -> Answer:
         """Another text: nobody is told."""
         return self._edge.call("PATCH", f"{self._root}/issues/comments/{comment_id}", body={"body": body})
