@@ -21,9 +21,12 @@ from sharedstate.testing.github import APP_ID, INSTALLATION_ID
 from sharedstate.testing.memory import MemoryStore
 from sharedstate_adapters.github.answers import NotModified, Ok
 from sharedstate_adapters.github.board import GitHubBoard
+from sharedstate_adapters.github.comment import render
 from sharedstate_adapters.github.credentials import Credential
+from sharedstate_adapters.github.keys import Place
 from sharedstate_adapters.github.opening import github_board, github_edge
 from tests.integration.github.boards import Scene, described, item_of, listed, written
+from tests.integration.github.description import description
 
 
 @pytest.fixture
@@ -254,6 +257,56 @@ def test_who_cannot_be_told_who_they_are_learn_it_from_their_first_comment(scene
     answer = stranger.write(item_of(stranger), scene.record(fence=3))
     assert not isinstance(answer, Written)
     assert len(scene.fake.comments(1)) == 1
+
+
+# Routes
+
+ROUTES = {
+    "GET /app",
+    "POST /app/installations/{installation_id}/access_tokens",
+    "GET /user",
+    "GET /users/{username}",
+    "GET /repos/{owner}/{repo}/issues",
+    "GET /repos/{owner}/{repo}/issues/{issue_number}",
+    "GET /repos/{owner}/{repo}/issues/comments",
+    "GET /repos/{owner}/{repo}/issues/{issue_number}/comments",
+    "POST /repos/{owner}/{repo}/issues/{issue_number}/comments",
+    "GET /repos/{owner}/{repo}/issues/comments/{comment_id}",
+    "PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}",
+    "DELETE /repos/{owner}/{repo}/issues/comments/{comment_id}",
+    "POST /repos/{owner}/{repo}/labels",
+    "POST /repos/{owner}/{repo}/issues/{issue_number}/labels",
+    "DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}",
+    "POST /repos/{owner}/{repo}/issues/{issue_number}/assignees",
+    "DELETE /repos/{owner}/{repo}/issues/{issue_number}/assignees",
+    "GET /orgs/{org}/projectsV2/{project_number}/fields",
+    "GET /orgs/{org}/projectsV2/{project_number}/items",
+    "GET /orgs/{org}/projectsV2/{project_number}/items/{item_id}",
+    "PATCH /orgs/{org}/projectsV2/{project_number}/items/{item_id}",
+}
+
+
+def test_every_route_of_the_board_is_asked_for_and_judged_by_githubs_description(
+    monkeypatch: pytest.MonkeyPatch, private_key: Path
+) -> None:
+    scene = Scene(sockets=True, projects=("acme/1",))
+    scene.fake.open_issue("Build the thing")
+    scene.fake.move_card(1, "Todo")
+    with described(monkeypatch), scene.fake:
+        written(as_app(scene, private_key), item_of(as_app(scene, private_key)), scene.record())
+        board = scene.board(project="acme/1", assign=True, trusted_authors="")
+        scene.fake.comment(1, render(scene.record(), place=Place(repository="acme/app", number=1)), user="bot")
+        late = render(scene.record(), place=Place(repository="acme/app", number=1))
+        scene.fake.comment(1, late, user="bot")
+        item = listed(board).items[0]
+        item = written(board, item, scene.record(fence=2))
+        for labels in (frozenset(("claimed",)), frozenset[str]()):
+            answer = board.label(item, labels)
+            assert isinstance(answer, Written)
+            item = answer.item
+        assert isinstance(board.move(item_of(board), "done"), Written)
+    asked = {f"{entry.method} {description().template(entry.method, entry.path)}" for entry in scene.fake.requests}
+    assert asked == ROUTES
 
 
 # Secrets

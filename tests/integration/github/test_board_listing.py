@@ -195,6 +195,15 @@ def hostile(scene: Scene) -> list[tuple[str, str, str | None]]:
         ("an unclosed marker", "<!-- sharedstate-state schema=1 task=GH%2D1", trust.AUTHOR),
         ("65 kB", body + "x" * (65_536 - len(body)), trust.AUTHOR),
         ("a mention storm", "<!-- sharedstate-state -->" + "@everyone " * 1000, trust.AUTHOR),
+        ("line ends of Windows", body.replace("\n", "\r\n"), trust.AUTHOR),
+        ("a marker in full width", body.replace("<!--", "\uff1c!--"), None),
+        ("an invisible beginning", "\u200b" + body, None),
+        ("a turned beginning", "\u202e" + body, None),
+        ("a marker in capitals", body.replace("sharedstate-state", "SHAREDSTATE-STATE"), None),
+        ("a marker in a marker", "<!-- <!-- sharedstate-state" + body[22:], None),
+        ("a marker behind another", "<!-- sharedstate-state <!-- x --> " + body[22:], trust.AUTHOR),
+        ("a fence in a fence", "````json\n" + body + "\n````", None),
+        ("a highest fence", render(scene.record(fence=2**53 - 1, revision=2**53 - 1), place=HOME), trust.AUTHOR),
         ("a script", "<script>document.write('<!-- sharedstate-state')</script>", None),
     ]
 
