@@ -38,7 +38,7 @@ def test_processes_that_ask_at_once_never_get_more_than_the_limit_in_all(tmp_pat
 
 def test_what_one_process_was_told_silences_the_others(tmp_path: Path) -> None:
     now_ms = time.time_ns() // 1_000_000
-    budget = Budget(FileStore(tmp_path), credential="k", limits=Limits())
+    budget = Budget(FileStore(str(tmp_path)), credential="k", limits=Limits())
     budget.note(Parked(until_ms=now_ms + 20_000, reason="secondary rate limit"))
     assert sum(spent_by(tmp_path, now_ms=now_ms + 19_000)) == 0
     assert sum(spent_by(tmp_path, now_ms=now_ms + 20_000)) == POINTS
