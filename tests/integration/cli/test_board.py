@@ -130,6 +130,23 @@ def test_a_board_that_lets_nobody_in_is_told_from_one_that_is_away(fleet: Fleet,
     assert status["failed_in_row"] >= 1
 
 
+@pytest.mark.parametrize("words", [("sync",), ("board", "show", "GH-1"), ("list",)], ids=lambda words: str(words[0]))
+def test_without_pygithub_it_says_what_to_install(tmp_path: Path, words: tuple[str, ...]) -> None:
+    bare = "import sys; sys.modules.update(github=None, requests=None, urllib3=None)"  # a plain `pip install`
+    program = f"{bare}; from sharedstate_cli.main import main; sys.exit(main(sys.argv[1:]))"
+    url = "github://acme/app" if words == ("list",) else ""
+    known = environment(tmp_path, GITHUB_TOKEN=TOKEN, SHARED_STATE_REPOSITORY="acme/app", SHARED_STATE_URL=url)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (done.returncode, "pip install 'sharedstate[github]'" in done.stderr) == (78, True), done.stderr
+
+
 def test_one_of_two_syncs_goes_home(fleet: Fleet, github: FakeGitHub) -> None:
     github.open_issue("Build")
     first = fleet.start("sync", "--every", "1h", "--json")
