@@ -17,6 +17,7 @@ from sharedstate_cli.options import (
     LIVE_OR_STDIN,
     OWNER,
     REOPEN,
+    REPO,
     SCHEDULERS,
     SYNC,
     TASK,
@@ -203,14 +204,17 @@ COMMANDS: Final[tuple[Command, ...]] = (
         name="board show",
         about="Show one task as the board shows it.",
         handler="sharedstate_cli.verbs.board:show",
-        params=(TASK,),
+        params=(TASK, REPO),
         details="Exit code 5: the board has no such item; 75: it could not be reached.",
     ),
     Command(
         name="board adopt",
         about="Report which state comments on the board count, which not, and why.",
         handler="sharedstate_cli.verbs.board:adopt",
-        params=(Param(name="task", flags=("--task",), metavar="TASK", ids="all", about="Only those of this task."),),
+        params=(
+            Param(name="task", flags=("--task",), metavar="TASK", ids="all", about="Only those of this task."),
+            REPO,
+        ),
         details="Changes nothing, and says what to configure to trust an author.",
     ),
     Command(

@@ -9,7 +9,7 @@ from sharedstate.sync.board import Failed, Item, Parked
 from sharedstate_cli import boards
 from sharedstate_cli.report import Grid, Report
 from sharedstate_cli.session import Session
-from sharedstate_cli.wiring import Judged, board_name, judged_comments, opened_board
+from sharedstate_cli.wiring import Judged, board_name, choose_repository, judged_comments, opened_board
 
 # What to do about a comment that does not count; nothing is done by itself.
 _HINTS = {
@@ -23,8 +23,9 @@ _HINTS = {
 _ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
 
 
-def show(session: Session, *, task: str) -> Report:
+def show(session: Session, *, task: str, repo: str | None) -> Report:
     """One item as the board shows it now: card, labels, the record that counts, and every state comment's verdict."""
+    choose_repository(session, repo)
     name = board_name(session)
     wanted = check_id(task)
 
@@ -44,8 +45,9 @@ def show(session: Session, *, task: str) -> Report:
     return boards.item_report(item, comments, board=name)
 
 
-def adopt(session: Session, *, task: str | None) -> Report:
+def adopt(session: Session, *, task: str | None, repo: str | None) -> Report:
     """The trust report: which state comments count, which do not, and what to configure. Changes nothing."""
+    choose_repository(session, repo)
     name = board_name(session)
     wanted = None if task is None else check_id(task)
 

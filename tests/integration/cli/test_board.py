@@ -117,10 +117,19 @@ def test_a_stranger_s_comment_does_not_count_and_the_report_says_why(fleet: Flee
     assert len(github.requests.writes()) == writes
 
 
+def test_a_repository_may_be_named_at_every_look_at_the_board(fleet: Fleet, github: FakeGitHub) -> None:
+    github.open_issue("Build")
+    nowhere = {"SHARED_STATE_REPOSITORY": ""}
+    for words in (("sync",), ("sync", "--status"), ("board", "show", "GH-1"), ("board", "adopt")):
+        assert fleet.json(*words, "--repo", "acme/app", **nowhere)["board"] == "acme/app"
+
+
 def test_a_board_that_lets_nobody_in_is_told_from_one_that_is_away(fleet: Fleet, github: FakeGitHub) -> None:
     assert fleet.run("sync", GITHUB_TOKEN="wrong").returncode == 78
     assert fleet.run("sync", "--repo", "acme/none").returncode == 78
-    assert fleet.run("sync", "--repo", "no repository").returncode == 78
+    for words in (("sync",), ("board", "show", "GH-1"), ("board", "adopt")):
+        wrong = fleet.run(*words, "--repo", "https://github.com/acme/app")
+        assert (wrong.returncode, "--repo: expected OWNER/NAME" in wrong.stderr) == (2, True)
     assert fleet.run("sync", GITHUB_TOKEN="").returncode == 78
     assert fleet.run("sync", SHARED_STATE_REPOSITORY="").returncode == 78
     github.stop()
