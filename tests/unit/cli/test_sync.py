@@ -149,6 +149,30 @@ def test_the_exit_code_tells_a_board_that_is_away_from_one_that_lets_nobody_in(
         assert "nothing is asked before 2109" in shell.text("sync").out
 
 
+def test_what_was_done_is_told_as_done_and_what_went_wrong_with_the_next_step(
+    tmp_path: Path, host: Alarm, board: MemoryBoard
+) -> None:
+    board.open_issue("GH-1")
+    board.open_issue("GH-2", ignored=True)
+    shell = Shell(tmp_path, host=host, board=board.seat("ws"))
+    shell("claim GH-1")
+    told = shell.text("sync").out.splitlines()
+    assert told[:2] == ["obeyed GH-2: ignore", "wrote GH-1: record, labels, card"]
+
+    def wrong(call: Call) -> Trouble | None:
+        return Trouble(answer=Failed(kind="forbidden", detail="401 Bad credentials"))
+
+    refused = Shell(tmp_path, host=host, board=board.seat("ws", wrong))
+    said = refused.text("sync").err.splitlines()
+    assert said == [
+        "claims: acme/app could not be listed: forbidden: 401 Bad credentials",
+        "claims: hint: the token may be wrong, expired, or lack the right to write issues there",
+    ]
+    assert refused.text("board show GH-1").err.splitlines()[-1] == said[-1]
+    status = shell.text("sync --status").out
+    assert "UTC the listing: forbidden: 401" in status
+
+
 def test_what_waits_and_what_failed_is_told_by_the_status(tmp_path: Path, host: Alarm, board: MemoryBoard) -> None:
     def plan(call: Call) -> Trouble | None:
         return Trouble(answer=Failed(kind="transient", detail="502\x1b[31m")) if call.verb == "write" else None
