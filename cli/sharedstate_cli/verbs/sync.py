@@ -57,9 +57,9 @@ def sync(
         engine = _engine(session, board)
         if dry_run:
             return _cycle(session, engine, board.name, dry_run=True)
-        with alone(session, "sync") as free:
-            if not free:
-                return busy_report("sync")
+        with alone(session, "sync") as other:
+            if other is not None:
+                return busy_report("sync", other)
             if every is None:
                 return _cycle(session, engine, board.name)
             return _cycles(session, engine, board.name, every_ms=every)

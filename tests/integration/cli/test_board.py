@@ -162,7 +162,7 @@ def test_one_of_two_syncs_goes_home(fleet: Fleet, github: FakeGitHub) -> None:
     assert first.stdout is not None
     assert json.loads(first.stdout.readline())["ok"] is True
     second = fleet.json("sync")
-    assert second["skipped"] == "already_running"
+    assert (second["skipped"], second["holder_pid"]) == ("already_running", first.pid)
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=DEADLINE_S)
     assert "skipped" not in fleet.json("sync")
@@ -203,17 +203,17 @@ def test_two_machines_that_share_a_store_make_one_comment(tmp_path: Path, github
 
 def test_the_first_of_two_sweeps_does_the_work(tmp_path: Path) -> None:
     holder = (
-        "import sys, filelock\n"
-        "with filelock.FileLock(sys.argv[1], timeout=0):\n"
+        "import sys, portalocker\n"
+        "with portalocker.PidFileLock(sys.argv[1]):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
     (tmp_path / "local").mkdir()
-    program = [sys.executable, "-c", holder, str(tmp_path / "local" / "sweep.lock")]
+    program = [sys.executable, "-c", holder, str(tmp_path / "local" / "sweep.pid")]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
         second = claims(tmp_path, "sweep")
-        assert (second.returncode, "another sweep" in second.stdout) == (0, True)
+        assert (second.returncode, f"(pid {first.pid})" in second.stdout) == (0, True)
         first.communicate("")
     assert "examined" in claims(tmp_path, "sweep").stdout
