@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from sharedstate.sync.board import Failed, Fault, Parked
@@ -25,6 +26,7 @@ _SECONDARY: Final = re.compile(
     r"secondary rate limit|abuse detection|wait a few minutes|retry your request again later"
 )
 _LOCKED: Final = re.compile(r"\blocked\b", re.IGNORECASE)
+_PHRASES: Final = {one.value: one.phrase for one in HTTPStatus}
 _KINDS: Final[dict[int, Fault]] = {
     301: "moved",
     302: "moved",
@@ -73,7 +75,7 @@ def classify(*, method: str, status: int, headers: Mapping[str, str], text: str,
         return NotModified()
     if 200 <= status < 300:
         return _good(method, status, headers, text)
-    message = message_of(text)
+    message = message_of(text) or _PHRASES.get(status, "")
     if status in (403, 429):
         parked = _limit(status, headers, message, now_ms)
         if parked is not None:
@@ -115,9 +117,16 @@ def _good(method: str, status: int, headers: Mapping[str, str], text: str) -> An
     if not text.strip():
         return Ok(status=status, headers=headers, document=None)
     try:
-        return Ok(status=status, headers=headers, document=json.loads(text))
+        return Ok(status=status, headers=headers, document=_whole(json.loads(text), text))
     except (ValueError, RecursionError):
         return Failed(kind="transient", detail=f"{status} with a body that is no JSON", applied=method not in _READS)
+
+
+def _whole(document: Any, text: str) -> Any:
+    """The document without half characters (`\\ud800` alone), which no file and no request of ours could carry on."""
+    if "\\ud" not in text.lower():
+        return document
+    return json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _limit(status: int, headers: Mapping[str, str], message: str, now_ms: int) -> Parked | None:

@@ -128,6 +128,18 @@ def test_good_answers_carry_document_clock_and_next_page() -> None:
     assert (empty.document, empty.next_url) == (None, None)
 
 
+def test_half_characters_are_replaced_and_whole_ones_kept() -> None:
+    answer = meaning(200, '{"body": "a\\ud800b \\uD83D\\uDE00 \\\\ud800 \\u00fc"}')
+    assert isinstance(answer, Ok)
+    assert answer.document == {"body": "a?b \U0001f600 \\ud800 \u00fc"}
+
+
+def test_an_error_without_a_word_is_named_by_its_status() -> None:
+    answer = meaning(503, "<html>")
+    assert isinstance(answer, Failed)
+    assert answer.detail == "503 Service Unavailable"
+
+
 def test_an_error_names_what_github_says() -> None:
     text = json.dumps({"message": "Validation Failed", "errors": [{"field": "name", "code": "already_exists"}, "odd"]})
     assert message_of(text) == "Validation Failed: name already_exists: odd"
