@@ -272,6 +272,53 @@ def test_an_older_state_of_our_own_comment_is_no_news(scene: Scene) -> None:
     assert item.record == scene.record(fence=5, revision=4)
 
 
+@pytest.mark.parametrize("fence,reason", [(4, trust.REVISION), (5, trust.FENCE)])
+def test_an_older_state_posted_again_after_a_deletion_is_no_news_either(scene: Scene, fence: int, reason: str) -> None:
+    board = scene.board(signing_key="k1:hush")
+    item = written(board, item_of(board), scene.record(fence=4))
+    old = scene.states()[0]["body"]
+    item = written(board, item, scene.record(fence=fence, attempts=2))
+    scene.fake.delete_comment(scene.states()[0]["id"])
+    scene.fake.comment(1, old, user="friend")
+    scene.host.advance(121)  # until then the list may merely lag behind our own write
+    listing = listed(board)
+    assert [one.record for one in listing.items] == [None]
+    assert [one.reason for one in listing.distrusted] == [reason]
+    item = written(board, listing.items[0], scene.record(fence=fence, attempts=2))
+    assert item.record == scene.record(fence=fence, attempts=2, revision=3)
+    assert len(scene.states()) == 1
+
+
+def test_a_summary_that_somebody_edited_is_written_anew_in_place(scene: Scene) -> None:
+    board = scene.board()
+    item = written(board, item_of(board), scene.record())
+    state = scene.states()[0]
+    scene.fake.edit_comment(state["id"], state["body"].replace("`ws/a`", "`eve` @acme/team fixes #1"))
+    scene.host.advance(1)
+    listing = listed(board)
+    assert [one.record for one in listing.items] == [None]
+    assert [one.reason for one in listing.distrusted] == [trust.DIGEST]
+    written(board, listing.items[0], scene.record())
+    assert "eve" not in scene.states()[0]["body"]
+    assert [one["id"] for one in scene.states()] == [state["id"]]
+    assert item.record is not None
+
+
+def test_a_key_that_is_no_longer_believed_is_replaced_by_the_next_write(scene: Scene) -> None:
+    old = scene.board(signing_key="k1:stolen")
+    written(old, item_of(old), scene.record())
+    scene.host.advance(1)
+    local = MemoryStore(scene.host)
+    new = scene.board(signing_key="k2:fresh", local=local)
+    item = item_of(new)
+    assert item.record is None
+    written(new, item, scene.record())
+    forged = scene.states()[0]["body"]
+    assert parse(forged).key_id == "k2"
+    back = scene.board(signing_key="k1:stolen")
+    assert item_of(back).record is None
+
+
 def test_keys_rotate_without_a_break(scene: Scene) -> None:
     old = scene.board(signing_key="k1:first")
     written(old, item_of(old), scene.record())
