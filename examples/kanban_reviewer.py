@@ -11,18 +11,22 @@ there is no project then, so instead of moving the card to Done the reviewer clo
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from github import Auth, Github
-from github.Repository import Repository
-
 from sharedstate import Claimed, Lost, SharedState
 from sharedstate.sync.engine import Engine, SyncRules
 from sharedstate.testing.github import FakeGitHub
 from sharedstate_adapters.github.opening import github_board
+
+try:
+    from github import Auth, Github
+    from github.Repository import Repository
+except ModuleNotFoundError:
+    sys.exit("this example needs PyGithub: pip install 'sharedstate[github]'")
 
 TITLES = ("Parse the log", "Draw the chart", "Translate the page", "Send the report")
 IGNORE = "sharedstate:ignore"
@@ -157,6 +161,8 @@ def place() -> Generator[tuple[SharedState, Reviewer]]:
     fake = FakeGitHub(repos=("acme/app",), users={"ann": "maintain", "bot": "push"}, projects=("acme/1",))
     with tempfile.TemporaryDirectory() as folder, nullcontext() if name else fake:
         if name:
+            if not os.environ.get("GITHUB_TOKEN"):
+                sys.exit("set GITHUB_TOKEN: a token that may write issues there")
             settings: dict[str, Any] = {"repository": name}
             reviewer = Reviewer(Github(auth=Auth.Token(os.environ["GITHUB_TOKEN"])).get_repo(name))
         else:

@@ -45,6 +45,18 @@ def test_every_example_is_run_by_a_test() -> None:
     assert {name for name in names if f'"{name}"' not in tested} == set()
 
 
+def test_the_cron_job_has_a_help_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    told = run("sweep_cron.py", "--help", root=tmp_path)
+    assert (told.returncode, "--verbose" in told.stdout) == (0, True)
+    assert run("sweep_cron.py", "--verbos", "now", root=tmp_path).returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_reviewer_says_what_is_missing(tmp_path: Path) -> None:
+    alone = run("kanban_reviewer.py", root=tmp_path, KANBAN_REPO="me/sandbox", GITHUB_TOKEN="")
+    assert (alone.returncode, alone.stderr) == (1, "set GITHUB_TOKEN: a token that may write issues there\n")
+
+
 def test_a_claim_in_20_lines(tmp_path: Path) -> None:
     first = run("claim_in_20_lines.py", root=tmp_path)
     assert first.returncode == 0, first.stderr
