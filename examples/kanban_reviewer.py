@@ -80,6 +80,14 @@ class Reviewer:
             assert len(comments) <= 1
             tell("ann", f"sees GH-{number} ({issue.state}, {labels}): {summary}")
 
+    def read(self, number: int) -> None:
+        """The one comment of an issue, without what the browser hides or folds."""
+        [comment] = self.repository.get_issue(number).get_comments()
+        shown = comment.body.partition("-->")[2].partition("<details>")[0].strip()
+        tell("ann", f"reads the comment on GH-{number}:")
+        for line in shown.splitlines():
+            tell("", f"| {line.strip()}")
+
 
 class Fleet:
     """The agents' side: shared state on this machine, mirrored to the board."""
@@ -152,6 +160,7 @@ def play(fleet: Fleet, reviewer: Reviewer) -> None:
         fleet.complete(agent, number)
     fleet.sync()
     reviewer.look()
+    reviewer.read(two)
 
 
 @contextmanager

@@ -118,8 +118,12 @@ def test_the_reviewer_is_obeyed_and_every_issue_is_done_in_the_end(tmp_path: Pat
         "ada asks for GH-2 and works on it",
     ):
         assert told in lines
-    assert [line.split()[2] for line in lines[-4:]] == ["GH-1", "GH-2", "GH-3", "GH-4"]
-    assert all("**Complete**" in line for line in lines[-4:])
+    comment = lines.index("ann reads the comment on GH-2:")
+    seen = lines[comment - 4 : comment]
+    assert [line.split()[2] for line in seen] == ["GH-1", "GH-2", "GH-3", "GH-4"]
+    assert all("**Complete**" in line for line in seen)
+    assert lines[comment + 1] == "| **Complete**"
+    assert lines[-1].startswith("| Attempt 2 of 4")
 
 
 def test_a_cron_job_ends_what_is_stale_and_shows_it_on_the_board(tmp_path: Path) -> None:
