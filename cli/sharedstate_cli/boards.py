@@ -25,7 +25,7 @@ _HINTS: Final = {
     "forbidden": "the token may be wrong, expired, or lack the right to write issues there",
     "gone": "look at the name (--repo, `repository`), and whether the token may see it",
     "moved": "call it by its new name (--repo, `repository`)",
-    "transient": "nothing is lost, the next sync goes on; GITHUB_API_URL says where GitHub answers",
+    "transient": "a sync loses nothing and goes on the next time; GITHUB_API_URL says where GitHub answers",
 }
 _HINT_OF_DISTRUST: Final = "hint: `claims board adopt` says which comments count, and how to trust an author"
 
