@@ -8,6 +8,7 @@ import pytest
 
 from sharedstate.sync.board import Failed, Listing, Parked
 from sharedstate.sync.model import Card
+from sharedstate.testing.github import Request, Response, World
 from sharedstate.testing.memory import MemoryStore
 from sharedstate_adapters.github import trust
 from sharedstate_adapters.github.comment import SigningKey, parse, render
@@ -92,6 +93,44 @@ def test_of_250_issues_only_those_that_changed_cost_requests(scene: Scene) -> No
     assert tasks(second) == ["GH-7", "GH-70", "GH-170", "GH-250"]  # the last lies within the look back
     assert len(scene.fake.requests) - before == 2
     assert not second.full
+
+
+@pytest.mark.parametrize("spread_s", [0, 1, 2])
+@pytest.mark.parametrize("act", ["delete", "change", "transfer"])
+def test_what_leaves_the_list_while_it_is_read_hides_no_other_issue(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, act: str, spread_s: int
+) -> None:
+    fake = scene.fake
+    fake.add_repo("acme/lib")
+    for number in range(2, 252):
+        fake.open_issue(f"Issue {number}")
+    board = scene.board()
+    cursor = listed(board).cursor
+    scene.host.advance(3_600)
+    for number in range(1, 252):
+        fake.label(number, "bug")
+        scene.host.advance(spread_s)
+    handle, left = World.handle, [7, 240]
+
+    def meanwhile(world: World, request: Request) -> Response:
+        response = handle(world, request)
+        if request.path == "/repos/acme/app/issues" and left:
+            number = left.pop()
+            if act == "delete":
+                fake.delete_issue(number)
+            elif act == "transfer":
+                fake.transfer(number, "acme/lib")
+            else:
+                fake.label(number, "changed again")
+        return response
+
+    monkeypatch.setattr(World, "handle", meanwhile)
+    asked = len(fake.requests)
+    found = {item.task for item in listed(board, cursor).items}
+    assert len(fake.requests) - asked <= 8
+    kept = {7, 240} if act == "change" else set()
+    wanted = {f"GH-{number}" for number in range(1, 252) if number not in {7, 240} - kept}
+    assert wanted - found == set() if spread_s else len(wanted - found) <= 2
 
 
 def test_a_comment_of_an_issue_that_the_list_does_not_show_brings_its_issue(scene: Scene) -> None:
