@@ -77,7 +77,8 @@ def _once(one: Iterable[str], other: Iterable[str]) -> list[str]:
 
 def _told(done: SyncReport, *, waiting: int) -> Iterable[str]:
     if done.skipped_until_ms:
-        yield f"{done.board}: nothing is asked before {moment(done.skipped_until_ms)}"
+        until = moment(done.skipped_until_ms)
+        yield f"{done.board}: nothing is asked before {until}; `claims sync --status` says why"
         return
     obeyed, wrote = ("would obey", "would write") if done.dry_run else ("obeyed", "wrote")
     for label, tasks in ((obeyed, done.actions), (wrote, done.pushed)):
@@ -198,10 +199,11 @@ def refused_by_board(answer: Parked | Failed, *, board: str) -> Report:
     )
 
 
-def absent_report(task: str, answer: Failed, *, board: str) -> Report:
-    """The board has no such item."""
+def absent_report(task: str, answer: Failed, *, board: str, example: str) -> Report:
+    """The board has no such item. `example`: what the task of issue 42 is called there."""
+    text, hint = f"{task}: not on {board}: {answer.detail}", f"hint: issue 42 there is the task {example}"
     document = {"ok": False, "reason": "task_not_found", "task": task, "detail": answer.detail, "board": board}
-    return Report(code=EXIT_NOT_FOUND, document=document, problems=(f"{task}: not on {board}: {answer.detail}",))
+    return Report(code=EXIT_NOT_FOUND, document=document, problems=(text, hint))
 
 
 def item_report(item: Item, comments: tuple[Judged, ...], *, board: str) -> Report:

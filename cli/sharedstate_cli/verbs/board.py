@@ -36,7 +36,7 @@ def show(session: Session, *, task: str, repo: str | None) -> Report:
 
     item, comments = session.busy(look, label=f"asking {name}")
     if isinstance(item, Failed) and item.kind in ("gone", "moved"):
-        return boards.absent_report(task, item, board=name)
+        return boards.absent_report(task, item, board=name, example=_example(session))
     for answer in (item, comments):
         if isinstance(answer, Parked | Failed):
             return boards.refused_by_board(answer, board=name)
@@ -57,7 +57,7 @@ def adopt(session: Session, *, task: str | None, repo: str | None) -> Report:
 
     found = session.busy(look, label=f"asking {name}")
     if isinstance(found, Failed) and found.kind in ("gone", "moved") and task is not None:
-        return boards.absent_report(task, found, board=name)
+        return boards.absent_report(task, found, board=name, example=_example(session))
     if isinstance(found, Parked | Failed):
         return boards.refused_by_board(found, board=name)
     counting = sum(one.reason is None for one in found)
@@ -77,6 +77,10 @@ def adopt(session: Session, *, task: str | None, repo: str | None) -> Report:
         empty=f"no state comments on {name}",
     )
     return Report(document=document, grid=grid, notes=() if session.json else hints)
+
+
+def _example(session: Session) -> str:
+    return session.state.settings.task_pattern.replace("{number}", "42")
 
 
 def _row(one: Judged) -> tuple[str, ...]:

@@ -371,6 +371,7 @@ def test_an_item_is_shown_with_card_and_record(shell: Shell, board: MemoryBoard)
 def test_an_item_that_the_board_does_not_have_is_not_found(shell: Shell) -> None:
     answer = shell("board show GH-9")
     assert (answer.code, answer.document["reason"]) == (5, "task_not_found")
+    assert shell.text("board show T-9").err.splitlines()[-1] == "claims: hint: issue 42 there is the task GH-42"
 
 
 @pytest.mark.parametrize(
