@@ -144,7 +144,8 @@ def _parameter(param: Param) -> inspect.Parameter:
     common["autocompletion"] = suggestions.for_param(param)
     if param.flags:
         if param.kind == "flag":
-            del common["metavar"], common["autocompletion"]
+            common["metavar"] = ""  # else a person reads `--once <bool>`, and gives it a value
+            del common["autocompletion"]
         info = typer.Option(*param.flags, **common)
     else:
         info = typer.Argument(**common)

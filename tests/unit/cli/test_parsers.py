@@ -127,6 +127,16 @@ def test_help_names_every_option_with_its_default(
             assert f"[default: {param.default}]" in text
 
 
+def test_help_on_a_terminal_shows_no_value_behind_a_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "_a_person_looks", lambda: True)
+    assert app.parse(["sync", "--help"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "--once" in line or "--dry-run" in line]
+    assert lines
+    assert not any("bool" in line for line in lines)
+
+
 def test_help_of_the_whole_names_every_command(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.parse(["--help"]) == 0
     text = capsys.readouterr().out
