@@ -107,6 +107,7 @@ class Records:
         # Memory first: what another process of this machine adds in between is on GitHub by then.
         remembered = None if slot.place is None else self._recall.get(slot.place, slot.collection, slot.key)
         carriers = self._look(slot.place, patience)
+        by_ms = self._host.now().boot_ms + _FRESH_MS  # counted from the look: what happens after it is not known
         head, lost = completed(head_of(_of(slot, carriers)), remembered)
         if lost:
             self._restore(slot, patience)
@@ -117,7 +118,7 @@ class Records:
             carriers, head = self._settled(slot, slot.place, head, carriers, patience)
             if head is None:
                 return None
-        by_ms = self._host.now().boot_ms + _FRESH_MS
+            by_ms = self._host.now().boot_ms + _FRESH_MS
         snapshot = _snapshot(head, self._now())
         decision = self._decided(slot, carriers, decide, snapshot)
         self._check(slot, head, decision)

@@ -15,7 +15,7 @@ from sharedstate.clock import Instant
 from sharedstate.host import Host
 
 _CUT_MS: Final = 999  # GitHub says whole seconds
-_DOUBT_MS: Final = 5_000  # a first reading that took longer says too little
+_DOUBT_MS: Final = 5_000  # a reading that took longer says little by itself
 
 
 class ServerClock:
@@ -24,17 +24,19 @@ class ServerClock:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._ahead_ms: int | None = None
+        self.sure = False
 
     @property
     def known(self) -> bool:
-        """Whether GitHub has said the time yet."""
+        """Whether GitHub has said the time yet. `sure`: and as well as it can be known."""
         return self._ahead_ms is not None
 
     def note(self, date_ms: int | None, *, asked_ms: int) -> None:
         """An answer has just arrived to what was asked at `asked_ms` of the boot clock; None: it says no time."""
         boot_ms = self._host.now().boot_ms
-        if date_ms is None or (self._ahead_ms is None and boot_ms - asked_ms > _DOUBT_MS):
+        if date_ms is None:
             return
+        self.sure = self.sure or boot_ms - asked_ms <= _DOUBT_MS
         at_least_ms, at_most_ms = date_ms - boot_ms, date_ms + _CUT_MS - asked_ms
         known_ms = at_least_ms if self._ahead_ms is None else self._ahead_ms
         self._ahead_ms = min(max(known_ms, at_least_ms), at_most_ms)

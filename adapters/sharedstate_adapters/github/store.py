@@ -218,11 +218,12 @@ class GitHubStore:
             logs.warn("%s stands, but not in this machine's journal: %s", record, error)
 
     def _server_now(self) -> Instant:
-        if not self._clock.known:
+        if not self._clock.sure:
             patience = Patience(self._host, limit_s=READ_PATIENCE_S)
             self._log.answered(lambda: self._edge.call("GET", "/rate_limit"), patience, what="the time")
         if not self._clock.known:
             raise StoreUnavailable("GitHub does not answer, so nobody knows what time it is there")
+        self._clock.sure = True  # asked twice: on this line it is not known better
         return self._clock.now()
 
     def _backoff_s(self, number: int) -> float:

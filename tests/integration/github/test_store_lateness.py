@@ -61,6 +61,22 @@ class Interrupted(Connection):
         return answer
 
 
+class _Forever(list[Callable[[], object]]):
+    """Something that happens once after each request."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._act = act
+        self._due = False
+
+    def __bool__(self) -> bool:
+        self._due = not self._due
+        return self._due
+
+    def pop(self, *_: Any) -> Callable[[], object]:
+        return self._act
+
+
 def opened(ground: Ground, root: Path, user: str, *, host: Any = None, connection: Any = None) -> SharedState:
     host = host or FakeHost(machine=ground.host.machine)
     store = ground.store(user, host=host, connection=connection)
@@ -89,13 +105,24 @@ def test_a_pause_between_an_answer_and_its_reading_turns_no_clock_back() -> None
     assert before.at_ms >= 1_400_000
 
 
-def test_a_first_reading_that_took_long_is_not_believed() -> None:
+def test_after_a_first_reading_that_took_long_github_is_asked_again() -> None:
     host = FakeHost()
     clock = ServerClock(host)
     asked_ms = host.now().boot_ms
     host.advance(60)
     clock.note(1_000_000, asked_ms=asked_ms)
-    assert not clock.known
+    assert (clock.known, clock.sure) == (True, False)
+    clock.note(1_060_000, asked_ms=host.now().boot_ms)
+    assert clock.sure
+    assert clock.now().at_ms == 1_060_000
+
+
+def test_a_line_that_is_always_slow_is_slow_and_no_more(ground: Ground) -> None:
+    line = interrupted(ground, "GET")
+    store = ground.store(connection=lambda: line("127.0.0.1", None), patience_s=600)
+    line.after = _Forever(lambda: ground.host.advance(8))
+    assert store.transact("tasks", "GH-1", increments) == 0
+    assert store.transact("tasks", "GH-1", increments) == 1
 
 
 def test_a_clock_that_runs_ahead_is_pulled_back_as_far_as_a_reading_proves() -> None:
