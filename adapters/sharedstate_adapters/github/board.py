@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sharedstate.ids import fingerprint
 from sharedstate.store import Store
 from sharedstate.sync.board import Conflict, Failed, Item, Listing, Parked, Written
@@ -11,7 +13,7 @@ from sharedstate_adapters.github.answers import Ok
 from sharedstate_adapters.github.edge import Edge
 from sharedstate_adapters.github.identity import Identity
 from sharedstate_adapters.github.items import is_issue
-from sharedstate_adapters.github.keys import Keys, Place
+from sharedstate_adapters.github.keys import Handle, Keys, Place
 from sharedstate_adapters.github.labels import Labels
 from sharedstate_adapters.github.listing import Found, Lister, Mark, dump_cursor, load_cursor
 from sharedstate_adapters.github.memory import Memory
@@ -19,6 +21,8 @@ from sharedstate_adapters.github.projects import Cards, Project
 from sharedstate_adapters.github.repository import Repository
 from sharedstate_adapters.github.trust import Rules
 from sharedstate_adapters.github.writing import Draft, Moved, StateComments
+
+_NO_ISSUE: Final = "{task} is no task of an issue in the repositories of this board"
 
 
 class Look(Value):
@@ -105,9 +109,9 @@ class GitHubBoard:
 
     def get(self, task: str) -> Item | Parked | Failed:
         """One item, read afresh with all its comments; `Failed("gone")` when the task lives on no issue."""
-        place = self.keys.place_of(task)
+        place = self.place_of(task)
         if place is None:
-            return Failed(kind="gone", detail=f"{task!r} is no task of an issue")
+            return Failed(kind="gone", detail=_NO_ISSUE.format(task=ascii(task)))
         desk = self._desk(place.repository)
         answer = desk.repository.issue(place.number)
         if isinstance(answer, Parked | Failed):
@@ -127,7 +131,7 @@ class GitHubBoard:
 
         `Conflict` when what counts on the board is not `item.record`, or the comment has a higher fence than `record`.
         """
-        handle = self.keys.handle_of(item.task, item.handle)
+        handle = self._handle(item)
         if handle is None or self._look.read_only:
             return self._refused(item)
         draft = Draft(
@@ -152,7 +156,7 @@ class GitHubBoard:
 
     def label(self, item: Item, labels: frozenset[str]) -> Written | Parked | Failed:
         """Add and remove our own labels by the difference to `item.labels`; `ignore` stays, others are not touched."""
-        handle = self.keys.handle_of(item.task, item.handle)
+        handle = self._handle(item)
         if handle is None or self._look.read_only:
             return self._refused(item)
         result = self._desk(handle.place.repository).labels.put(item, handle.place, labels)
@@ -166,7 +170,7 @@ class GitHubBoard:
 
     def assign(self, item: Item, *, wanted: bool) -> Parked | Failed | None:
         """Assign our own account to the issue, or no longer; nobody else's assignment is touched."""
-        handle = self.keys.handle_of(item.task, item.handle)
+        handle = self._handle(item)
         account = self.identity.account()
         if isinstance(account, Parked | Failed):
             return account
@@ -181,12 +185,21 @@ class GitHubBoard:
 
     def move(self, item: Item, status: str) -> Written | Conflict | Parked | Failed:
         """Move the issue's card to `status`; nothing where there is no project, no card, or no such status."""
-        handle = self.keys.handle_of(item.task, item.handle)
+        handle = self._handle(item)
         if handle is None or self._look.read_only:
             return self._refused(item)
         if self._project is None:
             return Written(item=item, changed=False)
         return self._project.move(item, handle.card_id, status)
+
+    def place_of(self, task: str) -> Place | None:
+        """The issue of a task, if it is in one of the board's repositories and the task is the issue's one name.
+
+        Another repository is never written to, however a task is called; nor does one issue go by two names.
+        """
+        place = self.keys.place_of(task)
+        known = place is not None and place.repository in self.repositories and self.keys.task_of(place) == task
+        return place if known else None
 
     def desk(self, place: Place) -> Desk:
         """Everything about the repository of an issue."""
@@ -203,10 +216,13 @@ class GitHubBoard:
             self._desks[repository.lower()] = found
         return found
 
+    def _handle(self, item: Item) -> Handle | None:
+        return None if self.place_of(item.task) is None else self.keys.handle_of(item.task, item.handle)
+
     def _cards(self, *, fresh: bool) -> Cards | Parked | Failed | None:
         return None if self._project is None else self._project.cards(fresh=fresh)
 
     def _refused(self, item: Item) -> Failed:
         if self._look.read_only:
             return Failed(kind="forbidden", detail="this board is opened for reading only")
-        return Failed(kind="gone", detail=f"{item.task!r} is no task of an issue")
+        return Failed(kind="gone", detail=_NO_ISSUE.format(task=ascii(item.task)))

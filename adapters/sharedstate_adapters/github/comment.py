@@ -2,8 +2,9 @@
 
 Layout, first line to last: a hidden marker with schema and task key; a short summary; the record as JSON in a
 collapsed block; a hidden trailer with revision, digest and, where a key is configured, an HMAC over repository, issue,
-task, fence and revision. Text from outside stands only inside code spans and JSON, and only after `quoted` or
-escaping: it cannot close the marker or the block, mention people, or trigger keywords.
+task, fence and revision. The digest covers all that stands above the trailer: the summary that people read, too. Text
+from outside stands only inside code spans and JSON, and only after `quoted` or escaping: it cannot close the marker or
+the block, mention people, or trigger keywords.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class SigningKey(Value, hidden=("secret",)):
 class Parsed(Value):
     """What a comment claims: the record, whether digest and revision hold, its signature. Trust is decided elsewhere.
 
-    `digest` is that of the JSON as it stands there, which the signature covers.
+    `digest` is that of all text above the trailer as it stands there, which the signature covers.
     """
 
     record: RemoteRecord
@@ -114,7 +115,7 @@ def parse(body: str) -> Parsed:
     record = load_record(decode(payload.encode("utf-8", "replace"), what="state comment"))
     if _hidden(record.task) != head[2]:
         raise Corrupt("state comment: marker and record name different tasks")
-    seal, digest = _seal(lines), digest_of(payload)
+    seal, digest = _seal(lines)
     signature, key_id = seal.get("hmac"), seal.get("key")
     revision = seal.get("revision")
     return Parsed(
@@ -127,15 +128,15 @@ def parse(body: str) -> Parsed:
 
 
 def signature_of(record: RemoteRecord, *, place: Place, digest: str, key: SigningKey) -> str:
-    """HMAC-SHA-256 over repository, issue, task, fence, revision and the digest of the record, in hex."""
+    """HMAC-SHA-256 over repository, issue, task, fence, revision and the digest of the text, in hex."""
     parts = (place.repository.lower(), str(place.number), record.task, str(record.fence), str(record.revision), digest)
     message = "\0".join(("sharedstate-state-1", *parts)).encode("utf-8", "replace")
     return hmac.new(key.secret.encode("utf-8", "replace"), message, hashlib.sha256).hexdigest()
 
 
-def digest_of(payload: str) -> str:
-    """SHA-256 of the JSON text as it stands in the comment, in hex."""
-    return hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
+def digest_of(text: str) -> str:
+    """SHA-256 of the text above the trailer as it stands in the comment, in hex."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def same_text(one: str, other: str) -> bool:
@@ -145,10 +146,6 @@ def same_text(one: str, other: str) -> bool:
 
 def _body(record: RemoteRecord, *, place: Place, url: str, key: SigningKey | None) -> str:
     payload = json.dumps(_clean(dump_record(record)), sort_keys=True, indent=2, ensure_ascii=True).translate(_UNSAFE)
-    digest = digest_of(payload)
-    seal: dict[str, Any] = {"digest": digest, "revision": record.revision}
-    if key is not None:
-        seal |= {"hmac": signature_of(record, place=place, digest=digest, key=key), "key": key.key_id}
     lines = [
         f"{MARKER} schema={SCHEMA} task={_hidden(record.task)} -->",
         *_summary(record, url=url),
@@ -161,9 +158,13 @@ def _body(record: RemoteRecord, *, place: Place, url: str, key: SigningKey | Non
         "",
         "</details>",
         "",
-        f"{TRAILER} {json.dumps(seal, sort_keys=True).translate(_UNSAFE)} -->",
     ]
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    digest = digest_of(text)
+    seal: dict[str, Any] = {"digest": digest, "revision": record.revision}
+    if key is not None:
+        seal |= {"hmac": signature_of(record, place=place, digest=digest, key=key), "key": key.key_id}
+    return f"{text}\n{TRAILER} {json.dumps(seal, sort_keys=True).translate(_UNSAFE)} -->"
 
 
 def _clean(document: dict[str, Any]) -> dict[str, Any]:
@@ -191,7 +192,7 @@ def _summary(record: RemoteRecord, *, url: str) -> list[str]:
     if record.last_error:
         lines.append(f"Last error: {quoted(record.last_error)}")
     if url:
-        lines.append(f"[Details]({quote(url, safe=':/?=%&+,;~')})")
+        lines.append(f"[Details]({quote(url, safe=':/?=%&+,;~#')})")
     return ["", *(line + "  " for line in lines)]
 
 
@@ -215,9 +216,10 @@ def _payload(lines: list[str]) -> str:
     return "\n".join(lines[opening[0] + 1 : closing[0]])
 
 
-def _seal(lines: list[str]) -> dict[str, Any]:
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    found = _TRAILER.fullmatch(last)
+def _seal(lines: list[str]) -> tuple[dict[str, Any], str]:
+    """The trailer, which must be the last line that is not empty, and the digest of all above it."""
+    last = next((index for index in reversed(range(len(lines))) if lines[index].strip()), 0)
+    found = _TRAILER.fullmatch(lines[last])
     if found is None:
         raise Corrupt("state comment: the seal is missing")
-    return decode(found[1].encode("utf-8", "replace"), what="state comment seal")
+    return decode(found[1].encode("utf-8", "replace"), what="state comment seal"), digest_of("\n".join(lines[:last]))

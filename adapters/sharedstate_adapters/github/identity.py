@@ -10,6 +10,7 @@ from sharedstate.sync.board import Failed, Parked
 from sharedstate.values import Value
 from sharedstate_adapters.github.answers import Answer, Ok
 from sharedstate_adapters.github.edge import Edge
+from sharedstate_adapters.github.items import is_id
 
 COLLECTION: Final = "github-identity"
 
@@ -30,12 +31,13 @@ class Identity:
     def __init__(self, edge: Edge, store: Store) -> None:
         self._edge = edge
         self._store = store
+        self._key = f"{edge.base_url.partition('://')[2]} {edge.credential.key}"
         self._known: Account | None = None
 
     def account(self) -> Account | Parked | Failed:
         """Who we are; `UNKNOWN` where GitHub refuses to say."""
         if self._known is None:
-            found = self._store.get(COLLECTION, self._edge.credential.key)
+            found = self._store.get(COLLECTION, self._key)
             if found is not None and isinstance(found.value.get("account"), int):
                 self._known = Account(id=found.value["account"], login=str(found.value.get("login", "")))
         if self._known is not None:
@@ -59,7 +61,7 @@ class Identity:
         document = {"account": account.id, "login": account.login}
         self._store.transact(
             COLLECTION,
-            self._edge.credential.key,
+            self._key,
             lambda snapshot: Decision(result=None, write=document),
             durability="relaxed",
         )
@@ -76,6 +78,6 @@ class Identity:
 
 def _account(answer: Answer) -> Account | None:
     document = answer.document if isinstance(answer, Ok) else None
-    if not isinstance(document, dict) or not isinstance(document.get("id"), int):
+    if not isinstance(document, dict) or not is_id(document.get("id")):
         return None
     return Account(id=document["id"], login=str(document.get("login", "")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from sharedstate.errors import BadSettings
 from sharedstate.sync.board import Failed, Item, Parked
 from sharedstate_adapters.github.answers import Answer, Ok
 from sharedstate_adapters.github.items import WORDS, own_labels
@@ -18,6 +19,18 @@ STYLES: Final = {
     "stale": ("fbca04", "the claim has shown no life for too long"),
     "ignore": ("d4c5f9", "the fleet leaves this task alone"),
 }
+
+PREFIX_CHARACTERS_MAX: Final = 50 - max(map(len, WORDS))  # GitHub's limit for the whole name
+
+
+def check_prefix(prefix: str) -> str:
+    """What our labels begin with, or `BadSettings` where GitHub would refuse it, or keep another than was sent."""
+    if len(prefix) > PREFIX_CHARACTERS_MAX or not prefix.isprintable() or prefix != prefix.lstrip():
+        raise BadSettings(
+            f"SHARED_STATE_LABEL_PREFIX: at most {PREFIX_CHARACTERS_MAX} printable characters, no space first:"
+            f" {prefix[:60]!a}"
+        )
+    return prefix
 
 
 class Labels:

@@ -35,7 +35,7 @@ class StateComment(Value):
 def survey(board: GitHubBoard, *, task: str | None = None) -> tuple[StateComment, ...] | Parked | Failed:
     """Every comment that is, or pretends to be, a state comment: of one task, or in all repositories of the board."""
     if task is not None:
-        place = board.keys.place_of(task)
+        place = board.place_of(task)
         return () if place is None else _surveyed(board, place.repository, number=place.number)
     found: list[StateComment] = []
     for name in board.repositories:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Final
+from urllib.parse import quote
 
 from sharedstate.errors import Corrupt
 from sharedstate.sync.board import Failed, Parked
@@ -91,6 +92,8 @@ class StateComments:
 
     def write(self, draft: Draft) -> Chosen | Moved | Parked | Failed:
         """Make the comment say `draft`; the result is read back from GitHub's answer."""
+        if not draft.comment_id and (turn := self._repository.wait_to_comment()) is not None:
+            return turn  # before anything is read for a comment that cannot be made yet
         rules = self.rules()
         if isinstance(rules, Parked | Failed):
             return rules
@@ -225,7 +228,7 @@ class StateComments:
         return self.choose(place, task, known, rules)
 
     def _body(self, record: RemoteRecord, draft: Draft, rules: Rules) -> str:
-        url = self._details_url.replace("{task}", draft.task) if self._details_url else ""
+        url = self._details_url.replace("{task}", quote(draft.task, safe="")) if self._details_url else ""
         return render(record, place=draft.place, url=url, key=rules.signing)
 
     def _with(self, known: Known, comment: Comment) -> Known:

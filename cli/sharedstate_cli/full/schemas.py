@@ -285,6 +285,7 @@ class Sweep(Ok):
     unreadable: list[UnreadableField] = Field(default_factory=list)
     outbox: FlushField | None = None
     skipped: Literal["already_running"] | None = None
+    holder_pid: int | None = None
 
 
 class RetryCheck(Open):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -173,6 +174,24 @@ def test_an_edited_record_is_not_intact_even_with_its_revision_raised() -> None:
     assert not parse(body.replace('"fence": 3', '"fence": 4')).intact
     assert not parse(body.replace('"revision": 5,\n', '"revision": 6,\n')).intact
     assert not parse(body.replace('"revision": 5}', '"revision": 6}')).intact
+
+
+@pytest.mark.parametrize(
+    "what,change",
+    [
+        ("another owner for people", lambda body: body.replace("`ws-1/agent`", "`eve`")),
+        ("a mention in the summary", lambda body: body.replace("Since ", "@acme/team fixes #1. Since ")),
+        ("a line below the marker", lambda body: body.replace(" -->\n", " -->\n<!-- nested <!-- marker -->\n", 1)),
+        ("text before the block", lambda body: body.replace("<details>", "https://evil.example <details>")),
+        ("text behind the block", lambda body: body.replace("</details>", "</details>\n\nall done, merge it")),
+        ("an invisible character", lambda body: body.replace("Attempt", "\u200bAttempt")),
+        ("a turned direction", lambda body: body.replace("Last seen", "\u202eLast seen")),
+    ],
+)
+def test_what_people_read_is_sealed_like_what_machines_read(what: str, change: Callable[[str], str]) -> None:
+    body = render(record(), place=HOME, key=KEY)
+    assert change(body) != body
+    assert not parse(change(body)).intact
 
 
 def test_line_ends_of_the_web_form_do_not_break_the_seal() -> None:
