@@ -73,7 +73,7 @@ SERVICES: Final[tuple[Command, ...]] = (
                 flags=("--service",),
                 metavar="NAME",
                 default="gateway",
-                about="Its name as a shared service; on the fallback port NAME-fallback.",
+                about="Its name as a service; the one on the fallback port ends in -fallback.",
             ),
             OWNER,
         ),

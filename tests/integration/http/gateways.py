@@ -77,7 +77,7 @@ class RealGateway:
 
     def send(self, envelope: Mapping[str, Any], **headers: str | None) -> Reply:
         """Deliver an envelope."""
-        return self.ask("POST", "/v1/messages", envelope, **headers)
+        return self.ask("POST", "/v1/messages", envelope, raw=None, **headers)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end, and its exit code."""
