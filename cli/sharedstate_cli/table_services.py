@@ -45,6 +45,43 @@ SERVICES: Final[tuple[Command, ...]] = (
         details="Exit code 0 whatever its state; 5: no such service.",
     ),
     Command(
+        name="serve",
+        about="Serve messages, claims and task state over HTTP.",
+        handler="sharedstate_cli.verbs.serve:serve",
+        params=(
+            Param(name="host", flags=("--host",), metavar="NAME", default="127.0.0.1", about="Address to listen on."),
+            Param(name="port", flags=("--port",), kind="number", default=8787, about="Primary port; 0: any free one."),
+            Param(
+                name="fallback_port", flags=("--fallback-port",), kind="number", about="Used if the primary is taken."
+            ),
+            Param(
+                name="allow_write",
+                flags=("--allow-write",),
+                kind="flag",
+                default=False,
+                about="Take messages, acknowledgements and claims; without it the gateway only reads.",
+            ),
+            Param(
+                name="allow_host",
+                flags=("--allow-host",),
+                metavar="NAME",
+                many=True,
+                about="A name besides those of loopback under which it may be addressed; repeatable.",
+            ),
+            Param(
+                name="service",
+                flags=("--service",),
+                metavar="NAME",
+                default="gateway",
+                about="Its name as a service; the one on the fallback port ends in -fallback.",
+            ),
+            OWNER,
+        ),
+        details="Asks for the bearer token SHARED_STATE_HTTP_TOKEN. Ends at SIGTERM or Ctrl-C with what has begun "
+        "finished. Exit code 0: ended as asked; 3: the owner guard says no; 4: the service was taken over; 75: the "
+        "ports are taken; 78: no token.",
+    ),
+    Command(
         name="lanes",
         about="Print the lane matrix of the configuration.",
         handler="sharedstate_cli.verbs.lanes:lanes",

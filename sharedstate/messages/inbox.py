@@ -197,17 +197,20 @@ class Inbox:
         return mark
 
     def reset(self, agent: str, *, up_to: int = 0, by: str = "") -> Watermark:
-        """Forget the watermark, so that everything above `up_to` is unread again: audited, the only way backwards."""
-        agent = check_agent(agent)
-        self._books.ready(agent)
-        if not self._holds(agent, up_to):
-            raise InvalidInput(f"up_to is {up_to}; the inbox of {agent!r} has no such sequence")
+        """Forget the watermark, so that everything above `up_to` is unread again: audited, the only way backwards.
 
-        def decide(snapshot: Snapshot) -> Decision[InboxState]:
+        It does not go forwards: `InvalidInput` for an `up_to` above the watermark. Acknowledgements that came, stay.
+        """
+        agent = check_agent(agent)
+        if up_to < 0:
+            raise InvalidInput(f"up_to is {up_to}; a sequence is 0 or more")
+        self._books.ready(agent)
+
+        def decide(snapshot: Snapshot) -> Decision[InboxState | policy.Refusal]:
             state = InboxState(agent=agent) if snapshot.value is None else load_inbox(agent, snapshot.value)
             return policy.decide_reset(state, up_to=up_to, by=by)
 
-        return self._store.transact(INBOXES, agent, decide, journal=AUDIT).watermark
+        return _watermark(self._store.transact(INBOXES, agent, decide, journal=AUDIT))
 
     def sweep(self, *, dry_run: bool = False, limit: int = 10_000) -> MailSweep:
         """Bring every inbox up to date, and remove what is older than the retention and read by all who have it.
@@ -290,10 +293,7 @@ class Inbox:
             state = InboxState(agent=agent) if snapshot.value is None else load_inbox(agent, snapshot.value)
             return policy.decide_ack(state, up_to=up_to, sequences=sequences)
 
-        answer = self._store.transact(INBOXES, agent, decide, journal=inbox_journal(agent))
-        if isinstance(answer, policy.Refusal):
-            raise InvalidInput(answer.reason)
-        return answer.watermark
+        return _watermark(self._store.transact(INBOXES, agent, decide, journal=inbox_journal(agent)))
 
     def _check_known(self, agent: str, ids: Iterable[str]) -> None:
         """What is not above the watermark must have been read before."""
@@ -318,6 +318,12 @@ def check_agent(agent: object) -> str:
     if name == EVERYBODY:
         raise InvalidInput("* means everybody; only an agent has an inbox")
     return name
+
+
+def _watermark(answer: InboxState | policy.Refusal) -> Watermark:
+    if isinstance(answer, policy.Refusal):
+        raise InvalidInput(answer.reason)
+    return answer.watermark
 
 
 def _end_of(view: View, read: InboxState) -> int:
