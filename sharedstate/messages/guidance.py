@@ -21,7 +21,6 @@ from sharedstate.store import KEEP, Decision, Document, Snapshot, Store
 from sharedstate.values import Value
 
 COLLECTION: Final = "guidance"
-PATTERNS: Final = ("GUIDANCE.md", "docs/GUIDANCE.md", "GUIDANCE.{phase}.md", "docs/guidance/{phase}.md")
 PATTERNS_MAX: Final = 50
 FILES_MAX: Final = 100
 NAMES_MAX: Final = 10_000

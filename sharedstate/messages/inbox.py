@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from sharedstate.errors import Corrupt, InvalidInput, StoreError
 from sharedstate.host import Host
 from sharedstate.ids import check_id
-from sharedstate.messages import guidance as guidance_files
-from sharedstate.messages.mailroom import RETENTION_MS, Mailroom
 from sharedstate.messages.model import (
     EVERYBODY,
+    GUIDANCE,
+    RETENTION_MS,
     Envelope,
     GuidanceChange,
     Letter,
@@ -23,7 +23,7 @@ from sharedstate.messages.model import (
     Watermark,
 )
 from sharedstate.messages.reading import policy
-from sharedstate.messages.reading.books import Found, View
+from sharedstate.messages.reading.books import Books, Found, View
 from sharedstate.messages.reading.model import (
     AWAITING,
     INBOXES,
@@ -37,6 +37,7 @@ from sharedstate.messages.wire import check_message_id
 from sharedstate.store import Decision, Snapshot, Store, Unreadable
 
 if TYPE_CHECKING:
+    from sharedstate.messages.mailroom import Mailroom
     from sharedstate.messages.retention import MailSweep
 
 AUDIT: Final = "audit"
@@ -61,14 +62,20 @@ class Inbox:
         *,
         host: Host,
         retention_ms: int = RETENTION_MS,
-        guidance: Sequence[str] = guidance_files.PATTERNS,
+        guidance: Sequence[str] = GUIDANCE,
     ) -> None:
-        self.mailroom = Mailroom(store, retention_ms=retention_ms)
-        self._books = self.mailroom.books
+        self._books = Books(store)
         self._store = store
         self._host = host
         self._retention_ms = retention_ms
         self._guidance = tuple(guidance)
+
+    @property
+    def mailroom(self) -> Mailroom:
+        """What takes messages in."""
+        from sharedstate.messages.mailroom import Mailroom  # late, as guidance: `unread` is a hot verb
+
+        return Mailroom(self._store, retention_ms=self._retention_ms)
 
     def receive(self, envelope: Envelope) -> Received | Rejected:
         """Put a message into its recipients' inboxes; see `Mailroom.receive`."""
@@ -193,7 +200,9 @@ class Inbox:
         if up_to is not None or ids:
             mark = self._ack(agent, up_to or 0, [check_message_id(one) for one in ids])
         if guidance:
-            guidance_files.acknowledge(self._store, agent, guidance)
+            from sharedstate.messages.guidance import acknowledge
+
+            acknowledge(self._store, agent, guidance)
         return mark
 
     def reset(self, agent: str, *, up_to: int = 0, by: str = "") -> Watermark:
@@ -247,6 +256,8 @@ class Inbox:
     def _news(
         self, agent: str, phase: str | None, patterns: Sequence[str], folder: str, unknown: Texts
     ) -> tuple[GuidanceChange, ...]:
+        from sharedstate.messages import guidance as guidance_files
+
         chosen = guidance_files.expanded(patterns, phase=phase)
         found = guidance_files.look(folder, chosen, phase=None, host=self._host)
         unknown.extend(found.problems)

@@ -7,7 +7,7 @@ from typing import Final
 from sharedstate import logs
 from sharedstate.clock import iso_of_ms
 from sharedstate.errors import Corrupt
-from sharedstate.messages.model import EVERYBODY, Envelope, Received, Rejected
+from sharedstate.messages.model import EVERYBODY, RETENTION_MS, Envelope, Received, Rejected
 from sharedstate.messages.reading import policy
 from sharedstate.messages.reading.books import Books
 from sharedstate.messages.reading.model import EVERYBODY_JOURNAL, MAIL, inbox_journal, load_mail, reference_of
@@ -16,7 +16,6 @@ from sharedstate.messages.wire import content_digest, document_of
 from sharedstate.store import Decision, Document, Snapshot, Store, Unreadable
 
 LOOKS: Final = 3  # at inboxes: a disk that fails once must keep nobody from a message
-RETENTION_MS: Final = 30 * 86_400_000
 VIA: Final = "store"
 ID_CONFLICT: Final = 409
 EXPIRED: Final = 410

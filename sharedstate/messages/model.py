@@ -19,6 +19,8 @@ MORE_BYTES_MAX: Final = 8_192
 PRIORITY_MIN: Final = -9
 PRIORITY_MAX: Final = 9
 ACK_DUE_MS_MAX: Final = 30 * 86_400_000
+RETENTION_MS: Final = 30 * 86_400_000  # the defaults of the settings `message_retention_ms` and `guidance`
+GUIDANCE: Final = ("GUIDANCE.md", "docs/GUIDANCE.md", "GUIDANCE.{phase}.md", "docs/guidance/{phase}.md")
 # The set is open; these are the ones that this library or its users give a meaning.
 KINDS: Final = ("message", "hello", "checkout", "progress", "question", "guidance", "complete", "ack")
 

@@ -12,7 +12,7 @@ from sharedstate.errors import InvalidInput, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.messages import guidance
 from sharedstate.messages.inbox import Inbox
-from sharedstate.messages.model import GuidanceChange, Unread
+from sharedstate.messages.model import GUIDANCE, GuidanceChange, Unread
 from sharedstate.testing.faults import FaultHost, fail_operation
 from sharedstate.testing.memory import MemoryStore
 
@@ -130,7 +130,7 @@ def test_a_link_is_followed_below_and_never_out(copy: Copy, tmp_path: Path) -> N
     (copy.folder / "GUIDANCE.plan.md").symlink_to("../secret.md")
     (copy.folder / "docs").symlink_to(tmp_path / "outside")
     (copy.folder / "loop").symlink_to("loop")
-    assert copy.news("plan", [*guidance.PATTERNS, "loop"]) == [("new", "GUIDANCE.md")]
+    assert copy.news("plan", [*GUIDANCE, "loop"]) == [("new", "GUIDANCE.md")]
 
 
 def test_what_is_no_file_is_no_guidance(copy: Copy) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sharedstate.connect import SharedState
 from sharedstate.errors import InvalidId, InvalidInput, StoreUnavailable
 from sharedstate.messages.inbox import Inbox
+from sharedstate.messages.mailroom import Mailroom
 from sharedstate.messages.model import Deferred, Delivered, Letter, Received, Rejected, Watermark
 from sharedstate.messages.store_transport import StoreTransport
 from sharedstate.messages.wire import new_message_id
@@ -357,7 +358,7 @@ def test_what_an_unreadable_inbox_may_not_have_read_is_kept(site: Site) -> None:
 def test_a_sweep_brings_to_each_what_a_dead_sender_left_on_the_way(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.inbox.receive(message(site.host, "bob", "first"))
     with monkeypatch.context() as dying:
-        dying.setattr(site.inbox.mailroom, "spread", _dies)
+        dying.setattr(Mailroom, "spread", _dies)
         with pytest.raises(KeyboardInterrupt):
             site.inbox.receive(message(site.host, "*", "to all"))
     assert site.bodies("bob") == [(1, "first")]
@@ -365,5 +366,5 @@ def test_a_sweep_brings_to_each_what_a_dead_sender_left_on_the_way(site: Site, m
     assert site.bodies("bob") == [(1, "first"), (2, "to all")]
 
 
-def _dies() -> None:
+def _dies(mailroom: Mailroom) -> None:
     raise KeyboardInterrupt
