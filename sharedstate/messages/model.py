@@ -74,11 +74,28 @@ class Draft(Value):
 # What a transport answers
 
 
+class Attempt(Value):
+    """One try among several endpoints. `skipped`: the endpoint was not asked, because it failed a moment ago.
+
+    `took` is a class of durations (`<0.1 s`, `<1 s`, `<10 s`, `10 s or more`), so that the same faults read the same.
+    """
+
+    via: str
+    outcome: Literal["delivered", "deferred", "rejected", "skipped"]
+    reason: str = ""
+    status: int | None = None
+    took: str = ""
+
+
 class Delivered(Value):
-    """The far side has the message durably; `duplicate` when it had it before. `via` names the endpoint."""
+    """The far side has the message durably; `duplicate` when it had it before. `via` names the endpoint.
+
+    Where several endpoints were tried, `attempts` lists every try in order; so it does in the other two answers.
+    """
 
     via: str
     duplicate: bool = False
+    attempts: tuple[Attempt, ...] = ()
 
 
 class Rejected(Value):
@@ -87,6 +104,7 @@ class Rejected(Value):
     via: str
     reason: str
     status: int | None = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 class Deferred(Value):
@@ -99,6 +117,7 @@ class Deferred(Value):
     reason: str
     status: int | None = None
     retry_after_ms: int | None = None
+    attempts: tuple[Attempt, ...] = ()
 
 
 Answer = Delivered | Rejected | Deferred
