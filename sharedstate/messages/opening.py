@@ -5,10 +5,9 @@ from __future__ import annotations
 from sharedstate.claims.audit import Audit
 from sharedstate.host import Host
 from sharedstate.messages.mailroom import Mailroom
-from sharedstate.messages.model import Envelope
 from sharedstate.messages.outbox import Outbox
+from sharedstate.messages.routes import Routes
 from sharedstate.messages.store_transport import StoreTransport
-from sharedstate.messages.transport import Transport
 from sharedstate.settings import Settings
 from sharedstate.store import Store
 
@@ -16,9 +15,7 @@ from sharedstate.store import Store
 def open_outbox(*, local: Store, shared: Store, host: Host, settings: Settings, audit: Audit, owner: str) -> Outbox:
     """The outbox of this machine, with the way of each message as configured."""
     own = StoreTransport(Mailroom(shared, retention_ms=settings.message_retention_ms))
-
-    def way(envelope: Envelope, endpoints: tuple[str, ...]) -> Transport:
-        del envelope, endpoints
-        return own
-
-    return Outbox(local, host=host, settings=settings, transport=way, audit=audit, owner=owner)
+    routes = Routes(settings, host=host, local=local, own=own)
+    return Outbox(
+        local, host=host, settings=settings, transport=routes.of, routable=routes.check, audit=audit, owner=owner
+    )

@@ -6,7 +6,7 @@ never overtakes a spooled one to the same recipient. Without crashes each messag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from sharedstate import logs
@@ -50,8 +50,8 @@ class Outbox:
 
     Kept in the machine's own store. `transport` gives the way for a message: called with its envelope and the
     endpoints that were asked for at `send` (none: as configured); transports it gives are kept and closed with this
-    object. `audit` is the trail that is told of what `owner` drops. Methods raise `InvalidInput` for bad arguments
-    and `StoreError` when the store fails.
+    object. `routable` refuses a lane and endpoints for which there is no way. `audit` is the trail that is told of what
+    `owner` drops. Methods raise `InvalidInput` for bad arguments and `StoreError` when the store fails.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Outbox:
         host: Host,
         settings: Settings,
         transport: TransportOf,
+        routable: Callable[[str, tuple[str, ...]], None] | None = None,
         audit: Audit | None = None,
         owner: str = "",
     ) -> None:
@@ -76,6 +77,7 @@ class Outbox:
         )
         self._tending = Tending(self._spool, self._courier, audit=audit, owner=owner)
         self._transport = transport
+        self._routable = routable
         self._used: dict[int, Transport] = {}
         self._counted: tuple[Usage, int, float] | None = None
 
@@ -106,8 +108,9 @@ class Outbox:
         with the message into the outbox, `transport` is for this try only. With `deliver` off, or while an earlier
         message to one of the recipients waits, it is only accepted. `Refused` with `outbox_full` keeps nothing.
 
-        Raises `InvalidInput` for what no receiver would take; `StoreUnavailable` when nothing was accepted (a full
-        disk); `DurabilityUnknown` when it stands in the outbox but a power cut may undo that.
+        Raises `InvalidInput` for what no receiver would take; `BadSettings` for a lane or an endpoint that is none;
+        `StoreUnavailable` when nothing was accepted (a full disk); `DurabilityUnknown` when it stands in the outbox but
+        a power cut may undo that.
         """
         given = draft or drafted(
             sender=sender,
@@ -124,6 +127,8 @@ class Outbox:
         if not 0 < timeout_s <= FLUSH_TIME_S_MAX:
             raise InvalidInput(f"timeout_s is {timeout_s}; it must be above 0")
         checked, wanted = check_draft(given), check_endpoints(endpoints)
+        if transport is None and self._routable is not None:
+            self._routable(checked.lane, wanted)
         reason = policy.full(self._usage(), size=policy.weigh(checked), rules=self._rules)
         if reason:
             logs.warn("the outbox is full, a message of %s was refused: %s", checked.sender, reason)
