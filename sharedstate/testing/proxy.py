@@ -37,10 +37,10 @@ class Handled(Value):
 class FaultProxy:
     """Passes connections on to `target`, each with its fault. Usable as a context manager; safe for threads.
 
-    `pass` changes nothing. `refuse`: closed at once with a reset. `hang`: taken, then nothing for ever. `reset`: a
-    reset in the middle of the request. `cut`: an orderly end in the middle of the answer. `lose_answer`: the whole
-    request arrives, the answer does not. `trickle`: the answer comes one byte each `pause_s`. `slow`: each piece is
-    `pause_s` late.
+    It listens at `address`, on `port`. `pass` changes nothing. `refuse`: closed at once with a reset. `hang`: taken,
+    then nothing for ever. `reset`: a reset in the middle of the request. `cut`: an orderly end in the middle of the
+    answer. `lose_answer`: the whole request arrives, the answer does not. `trickle`: the answer comes one byte each
+    `pause_s`. `slow`: each piece is `pause_s` late.
     """
 
     def __init__(
@@ -68,17 +68,9 @@ class FaultProxy:
         self._count = 0
         self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self._listener.settimeout(_POLL_S)
+        self.port = int(self._listener.getsockname()[1])
+        self.address = ("127.0.0.1", self.port)
         self._start(self._accept)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._listener.getsockname()[1])
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port where it listens."""
-        return "127.0.0.1", self.port
 
     def then(self, *faults: Fault) -> None:
         """Add faults for the next connections."""
@@ -193,7 +185,7 @@ class FaultProxy:
     def _back(self, server: socket.socket, client: socket.socket, fault: Fault, moved: list[int]) -> None:
         try:
             while piece := server.recv(_PIECE_BYTES):
-                if fault == "lose_answer":
+                if fault in ("lose_answer", "reset"):
                     break
                 if fault == "cut":
                     piece = piece[: len(piece) // 2]

@@ -71,11 +71,11 @@ class _Tls(HTTPSConnection):
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Plain
+    ConnectionCls = _Plain  # pyright: ignore[reportAssignmentType]  # as below
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Tls
+    ConnectionCls = _Tls  # pyright: ignore[reportAssignmentType]  # a protocol that urllib3's own class does not meet
 
 
 class Endpoint:
@@ -208,10 +208,10 @@ def _told(error: Exception) -> str:
     """One short sentence; the libraries' own texts hold addresses of objects and the whole URL."""
     if isinstance(error, NameResolutionError):
         return "the host is not known"
-    if isinstance(error, ConnectTimeoutError | Urllib3TimeoutError | TimeoutError):
-        return "it did not answer in time"
     if isinstance(error, NewConnectionError):
         return "no connection (refused, or no way there)"
+    if isinstance(error, ConnectTimeoutError | Urllib3TimeoutError | TimeoutError):
+        return "it did not answer in time"
     if isinstance(error, SSLError):
         return "no trusted TLS connection"
     if isinstance(error, ProtocolError | ConnectionError):

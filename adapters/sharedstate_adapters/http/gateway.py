@@ -220,7 +220,7 @@ def _of_error(error: SharedStateError) -> Answer:
 
 
 def _response(answer: Answer, identity: str) -> Response:
-    document = {"schema": SCHEMA, **answer.document}
+    document: dict[str, Any] = {"schema": SCHEMA, **answer.document}
     if "error" in document:
         document["error"] = {**document["error"], "request_id": identity}
     headers = {"X-Request-Id": identity, "Cache-Control": "no-store", **answer.headers}

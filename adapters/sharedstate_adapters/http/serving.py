@@ -6,7 +6,7 @@ import errno
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -101,7 +101,7 @@ class _Server(uvicorn.Server):
             self.told()
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         """As uvicorn does, without raising the signal once more at the end: being asked to stop is no failure."""
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -27,7 +27,7 @@ class Scripted:
     """
 
     def __init__(
-        self, name: str, host: FakeHost, script: Iterable[int | None | tuple[int | None, float, float]]
+        self, name: str, host: FakeHost, script: Iterable[int | tuple[int | None, float, float] | None]
     ) -> None:
         self.name = name
         self.host = host
