@@ -118,7 +118,7 @@ class Courier:
         fate = policy.settle(delivery, answer, now=now, age=age, fraction=fraction, rules=self.rules)
         if isinstance(fate, Settled):
             assert isinstance(answer, Delivered)
-            self._spool.take(parcel, event=sent_event(parcel, delivery, answer))
+            self._spool.take(parcel, event=sent_event(parcel, delivery, answer), newer=True)
             self._clear(parcel, delivery)
             return Tried(outcome="sent", answer=answer, delivery=delivery)
         if not self._is_mine(parcel, delivery):  # taken over meanwhile: whoever did decides

@@ -106,7 +106,7 @@ class Flusher:
         ledger = self._spool.ledger()
         before, damaged = self._look()
         among = {head.id for head in before if sender in (None, head.sender)}
-        heads = self._look()[0] if before else []  # a look is no moment: see `Turns.line`
+        heads = self._spool.still(before, self._look()[0]) if before else []  # a look is no moment: see `Turns.line`
         self._spool.recount(Usage(messages=len(heads), bytes=sum(head.size for head in heads)), seen=ledger)
         for one in damaged[:DAMAGED_KEPT_MAX]:
             self._spool.keep_bytes(one)

@@ -9,7 +9,7 @@ A fixed number of them needs no table of contents that could be lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 from sharedstate import logs
@@ -25,17 +25,29 @@ from sharedstate.messages.records import (
     Delivery,
     Parcel,
     dump_dead,
+    dump_delivery,
     dump_parcel,
     load_dead,
     load_delivery,
     load_parcel,
 )
 from sharedstate.messages.wire import check_message_id
-from sharedstate.store import DELETE, KEEP, Decision, Document, Durability, Entry, Snapshot, Store, Unreadable
+from sharedstate.store import (
+    DELETE,
+    KEEP,
+    Decision,
+    Document,
+    Durability,
+    Entry,
+    Snapshot,
+    Store,
+    Unreadable,
+    Versioned,
+)
 from sharedstate.values import Value
 
 OUTBOX: Final = "outbox"
-SHELVES: Final = tuple(f"{OUTBOX}-{number:02}" for number in range(32))
+SHELVES: Final = tuple(f"{OUTBOX}-{number:02}" for number in range(16))
 DELIVERIES: Final = "deliveries"
 DEAD: Final = "dead_letters"
 JOURNAL: Final = "outbox"
@@ -103,23 +115,39 @@ class Spool:
 
     def heads(self, sender: str) -> Iterator[Head]:
         """What this sender has in the spool, in no order; what cannot be read is left out."""
-        for record in self.store.scan(shelf_of(sender)):
-            if isinstance(record, Unreadable) or not _is_of(record.value, sender):
+        for found in self._records(shelf_of(sender)):
+            if isinstance(found, Unreadable) or not _is_of(found.value, sender):
                 continue
             try:
-                yield head_of(load_parcel(record.key, record.value))
+                yield head_of(load_parcel(found.key, found.value))
             except Corrupt:
                 continue
+
+    def still(self, before: Iterable[Head], after: list[Head]) -> list[Head]:
+        """A later look, with what it has missed of an earlier one because the disk failed just then."""
+        seen = {head.id for head in after}
+        return after + [head for head in before if head.id not in seen and self._may_stand(head)]
+
+    def _may_stand(self, head: Head) -> bool:
+        try:
+            return self.store.get(shelf_of(head.sender), head.id) is not None
+        except (Corrupt, StoreError):
+            return True
 
     def highest_sequence(self) -> int:
         """Of all that stands in the spool."""
         return max((one.envelope.sequence for one in self.parcels() if not isinstance(one, Unreadable)), default=0)
 
-    def take(self, parcel: Parcel, *, event: Document | None, durability: Durability = "relaxed") -> bool:
-        """The message leaves the spool, with an event in the same transition; False when it had left already."""
+    def take(
+        self, parcel: Parcel, *, event: Document | None, durability: Durability = "relaxed", newer: bool = False
+    ) -> bool:
+        """The message leaves the spool, with an event in the same transition; False when it had left already.
+
+        One that came back meanwhile, with a newer life, stays, unless `newer` says that it is over as well.
+        """
 
         def decide(snapshot: Snapshot) -> Decision[bool]:
-            if snapshot.value is None:
+            if snapshot.value is None or (not newer and _number(snapshot.value.get("life")) > parcel.life):
                 return Decision(result=False)
             return Decision(result=True, write=DELETE, events=() if event is None else (event,))
 
@@ -128,9 +156,8 @@ class Spool:
 
     def keep_bytes(self, damaged: Unreadable) -> None:
         """Have the bytes of a record that cannot be read copied to quarantine (by a store that has one)."""
-        stem, _, _ = damaged.name.removesuffix(".json").partition("-")
         try:
-            key = check_message_id(stem)
+            key = _key_in(damaged.name)
         except InvalidId:
             return  # not a name that we give; the inspection of the root tells it
         for shelf in SHELVES:
@@ -154,15 +181,20 @@ class Spool:
         except Corrupt:
             return None
 
-    def deliveries(self) -> Iterator[tuple[str, Delivery]]:
-        """Every delivery that can be read, by message."""
+    def deliveries(self) -> Iterator[tuple[str, Delivery | None]]:
+        """Every delivery by message; None for what a power cut has left unreadable."""
         for found in self.store.scan(DELIVERIES):
-            if isinstance(found, Unreadable):
+            if isinstance(found, Versioned):
+                yield found.key, _delivery_or_none(found.key, found.value)
                 continue
             try:
-                yield found.key, load_delivery(found.key, found.value)
-            except Corrupt:
+                yield _key_in(found.name), None
+            except InvalidId:
                 continue
+
+    def known_deliveries(self) -> dict[str, Delivery]:
+        """Every delivery that can be read, by message."""
+        return {key: known for key, known in self.deliveries() if known is not None}
 
     def change_delivery(self, key: str, decide: Callable[[Delivery | None, Snapshot], Decision[R]]) -> R:
         """Decide on the delivery of a message; what cannot be read counts as absent. Relaxed: losing it only means
@@ -182,6 +214,13 @@ class Spool:
             return Decision(result=None, write=DELETE if wanted else KEEP)
 
         self.change_delivery(key, decide)
+
+    def clear_delivery(self, key: str) -> None:
+        """Remove a delivery that cannot be read; its message counts as not tried yet."""
+        self.change_delivery(
+            key, lambda known, _: Decision(result=None, write=KEEP if known is not None else dump_delivery(Delivery()))
+        )
+        self.forget_delivery(key)
 
     # Dead letters
 
@@ -262,7 +301,7 @@ class Spool:
         return list(deque(told, maxlen=max(0, limit)))
 
     def _scan(self, collection: str, load: Callable[[str, Document], R]) -> Iterator[R | Unreadable]:
-        for found in self.store.scan(collection):
+        for found in self._records(collection):
             if isinstance(found, Unreadable):
                 yield found
                 continue
@@ -270,6 +309,18 @@ class Spool:
                 yield load(found.key, found.value)
             except Corrupt as error:
                 yield Unreadable(name=found.key, reason=str(error))
+
+    def _records(self, collection: str) -> Iterator[Versioned | Unreadable]:
+        """The records of a collection; a disk that failed once may do it now, and nothing is overtaken for that."""
+        for found in self.store.scan(collection):
+            again = self._again(collection, found.name) if isinstance(found, Unreadable) else None
+            yield found if again is None else again
+
+    def _again(self, collection: str, name: str) -> Versioned | None:
+        try:
+            return self.store.get(collection, _key_in(name))
+        except (Corrupt, InvalidId, StoreError):
+            return None
 
     def _write_ledger(self, decide: Callable[[Snapshot], Decision[None]]) -> None:
         try:
@@ -303,6 +354,11 @@ def sent_event(parcel: Parcel, delivery: Delivery, answer: Delivered) -> Documen
         attempts=parcel.tried + delivery.attempts,
         bytes=policy.weigh(envelope),
     )
+
+
+def _key_in(name: str) -> str:
+    """The message that a record is named after: a file has its whole id in front. Raises `InvalidId`."""
+    return check_message_id(name.partition("-")[0])
 
 
 def _is_of(document: Document, sender: str) -> bool:

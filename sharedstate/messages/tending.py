@@ -41,7 +41,7 @@ class Tending:
     def retry_all(self) -> int:
         """Every dead letter and everything that was put off; what cannot be read is left out."""
         dead = [one.parcel.envelope.id for one in self._spool.dead_letters() if not isinstance(one, Unreadable)]
-        put_off = [key for key, known in list(self._spool.deliveries()) if known.failed is not None]
+        put_off = [key for key, known in self._spool.known_deliveries().items() if known.failed is not None]
         changed = 0
         for key in dict.fromkeys([*dead, *put_off]):
             try:
@@ -75,9 +75,11 @@ class Tending:
         return gone
 
     def tidy(self) -> None:
-        """Away with notes about deliveries that are over."""
+        """Away with notes about deliveries that are over, and with what a power cut has left of one."""
         for key, known in list(self._spool.deliveries()):
-            if not self._courier.is_leased(known) and not self._spool.stands(key):
+            if known is None:
+                self._spool.clear_delivery(key)
+            elif not self._courier.is_leased(known) and not self._spool.stands(key):
                 self._spool.forget_delivery(key, nonce=None if known.lease is None else known.lease.nonce)
 
     def _tell(self, audit: Audit, key: str, told: dict[str, Any]) -> None:

@@ -71,8 +71,9 @@ class Turns:
         A look is no moment: of two messages that come while it lasts, it may see the later one alone. So it is looked
         at twice, and only what the first look saw may be tried.
         """
-        first = frozenset(head.id for head in self._spool.heads(sender))
-        return list(self._spool.heads(sender)) if first else [], first
+        first = list(self._spool.heads(sender))
+        heads = self._spool.still(first, list(self._spool.heads(sender))) if first else []
+        return heads, frozenset(head.id for head in first)
 
     def tidy(self) -> None:
         """Away with notes about backlogs that are over. A failure is only a warning: nothing depends on it."""

@@ -18,7 +18,7 @@ from sharedstate.store import Entry, Unreadable
 
 def standing(spool: Spool, courier: Courier, *, now: Instant) -> list[Spooled]:
     """Every readable message in the spool and among the dead letters, once each, by sender's order of making."""
-    deliveries = dict(spool.deliveries())
+    deliveries = spool.known_deliveries()
     dead = {one.parcel.envelope.id: one for one in spool.dead_letters() if not isinstance(one, Unreadable)}
     views: list[Spooled] = []
     for parcel in spool.parcels():
@@ -49,7 +49,7 @@ def sent(spool: Spool, *, limit: int) -> list[Spooled]:
 
 def counted(spool: Spool, courier: Courier, *, now: Instant, skew_ms: int) -> OutboxCounts:
     """How much stands in the outbox."""
-    deliveries = dict(spool.deliveries())
+    deliveries = spool.known_deliveries()
     damaged = pending = in_flight = size = 0
     oldest: int | None = None
     dead = 0

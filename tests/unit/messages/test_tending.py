@@ -189,6 +189,19 @@ def test_a_death_in_the_middle_of_a_burial_or_of_a_retry_is_put_right() -> None:
     assert office.outbox.show(key) is None
 
 
+def test_a_repair_leaves_what_was_retried_meanwhile() -> None:
+    office, key = office_with_dead()
+    dead = office.outbox._spool.dead(key)
+    assert dead is not None
+    office.outbox._spool.put(dead.parcel)  # buried, and not yet out of the spool
+    look = office.desk()._spool
+    seen = look.find(key)
+    assert seen is not None
+    office.outbox.retry(key)
+    look.take(seen, event=None)
+    assert office.states() == {"dead": "pending"}
+
+
 # Drop
 
 
