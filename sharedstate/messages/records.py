@@ -80,15 +80,15 @@ class DeadLetter(Value):
 
 def dump_parcel(parcel: Parcel) -> Document:
     """The JSON document of a parcel, without the store's envelope."""
-    return {
-        **parcel.extra,
-        "message": document_of(parcel.envelope),
-        "accepted": parcel.accepted.fields(),
-        "endpoints": list(parcel.endpoints),
-        "life": parcel.life,
-        "tried": parcel.tried,
-        "lease": _dump_lease(parcel.lease),
-    }
+    document = {**parcel.extra, "message": document_of(parcel.envelope), "accepted": text_of_instant(parcel.accepted)}
+    # What is usual is left out: writing this document is most of what accepting a message costs besides the disk.
+    if parcel.endpoints:
+        document["endpoints"] = list(parcel.endpoints)
+    if parcel.life or parcel.tried:
+        document |= {"life": parcel.life, "tried": parcel.tried}
+    if parcel.lease is not None:
+        document["lease"] = _dump_lease(parcel.lease)
+    return document
 
 
 def dump_delivery(delivery: Delivery) -> Document:
@@ -97,7 +97,7 @@ def dump_delivery(delivery: Delivery) -> Document:
         "life": delivery.life,
         "attempts": delivery.attempts,
         "lease": _dump_lease(delivery.lease),
-        "failed": None if delivery.failed is None else delivery.failed.fields(),
+        "failed": None if delivery.failed is None else text_of_instant(delivery.failed),
         "wait_ms": delivery.wait_ms,
         "reason": delivery.reason,
     }
@@ -155,22 +155,39 @@ def load_dead(key: str, document: Document) -> DeadLetter:
     return _loaded(f"dead letter {key}", read)
 
 
-def instant_of(document: Any) -> Instant:
-    """A moment from its fields; raises `ValueError`, `TypeError`."""
-    if not isinstance(document, dict) or type(document.get("boot_id")) is not str:
-        raise ValueError("not a moment")
-    at_ms, boot_ms = _count(document.get("at_ms"), low=-COUNT_MAX), _count(document.get("boot_ms"))
-    return Instant(at_ms=at_ms, boot_ms=boot_ms, boot_id=document["boot_id"])
+def text_of_instant(moment: Instant) -> str:
+    """A moment as one text: Unix milliseconds, milliseconds since boot, which boot."""
+    return f"{moment.at_ms} {moment.boot_ms} {moment.boot_id}"
 
 
-def process_of(document: Any) -> Process | None:
-    """A process from its fields, None where it could not be told; raises `ValueError`."""
-    if document is None:
+def instant_of(text: Any) -> Instant:
+    """A moment from its text; raises `ValueError`."""
+    at_ms, boot_ms, boot_id = _words(text, count=3)
+    return Instant(at_ms=_digits(at_ms), boot_ms=_digits(boot_ms), boot_id=boot_id)
+
+
+def _text_of_process(process: Process) -> str:
+    return f"{process.pid} {process.start} {process.boot_id} {process.pid_ns}"
+
+
+def _process_of(text: Any) -> Process | None:
+    if text is None:
         return None
-    if not isinstance(document, dict):
-        raise ValueError("not the identity of a process")
-    boot_id, pid_ns = _text(document.get("boot_id")), _text(document.get("pid_ns"))
-    return Process(pid=_count(document.get("pid")), start=_count(document.get("start")), boot_id=boot_id, pid_ns=pid_ns)
+    pid, start, boot_id, pid_ns = _words(text, count=4)
+    return Process(pid=_digits(pid), start=_digits(start), boot_id=boot_id, pid_ns=pid_ns)
+
+
+def _words(text: Any, *, count: int) -> list[str]:
+    words = _text(text).split(" ")
+    if len(words) != count:
+        raise ValueError(f"not {count} words")
+    return words
+
+
+def _digits(word: str) -> int:
+    if not word.isascii() or not word.removeprefix("-").isdigit() or len(word) > 17:
+        raise ValueError("not a number")
+    return int(word)
 
 
 def _parcel(key: str, document: Document, *, known: frozenset[str]) -> Parcel:
@@ -201,7 +218,7 @@ def _lease(document: Any) -> Lease | None:
         raise ValueError("lease is not an object")
     return Lease(
         nonce=_text(document.get("nonce")),
-        process=process_of(document.get("process")),
+        process=_process_of(document.get("process")),
         since=instant_of(document.get("since")),
         ttl_ms=_count(document.get("ttl_ms"), high=DURATION_MS_MAX),
     )
@@ -212,8 +229,8 @@ def _dump_lease(lease: Lease | None) -> Document | None:
         return None
     return {
         "nonce": lease.nonce,
-        "process": None if lease.process is None else lease.process.fields(),
-        "since": lease.since.fields(),
+        "process": None if lease.process is None else _text_of_process(lease.process),
+        "since": text_of_instant(lease.since),
         "ttl_ms": lease.ttl_ms,
     }
 

@@ -47,9 +47,9 @@ def test_nothing_accepted_is_lost_doubled_or_overtaken(mix: str, seed: int) -> N
 
 def test_the_processes_meet_everything_that_can_happen_to_them() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(2):
+    for seed in range(4):
         world = PostWorld(seed, faults=MIXES["deaths"]).run(steps_max=STEPS)
         seen += world.seen
         seen["lost answers"] += sum(world.far.lost_answers.values())
         seen["twice"] += sum(count > 1 for count in world.far.taken.values())
-    assert min(seen[kind] for kind in ("Sent", "Queued", "Refused", "flushed", "lost answers", "twice")) >= 5, seen
+    assert min(seen[kind] for kind in ("Sent", "Queued", "Refused", "flushed", "lost answers", "twice")) >= 3, seen
