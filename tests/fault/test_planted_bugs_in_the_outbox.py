@@ -240,5 +240,10 @@ def test_a_dead_letter_that_outweighs_a_newer_life_is_found_out(monkeypatch: Pat
 def test_a_repair_that_removes_a_newer_life_is_found_out(monkeypatch: Patch) -> None:
     """Found by the search, seed 126 of `everything`: what a death left was put right while somebody retried it."""
     take = Spool.take
-    monkeypatch.setattr(Spool, "take", lambda self, parcel, **named: take(self, parcel, **{**named, "newer": True}))
+
+    def takes(self: Spool, parcel: Any, **named: Any) -> bool:
+        named["newer"] = True
+        return take(self, parcel, **named)
+
+    monkeypatch.setattr(Spool, "take", takes)
     tells(test_tending.test_a_repair_leaves_what_was_retried_meanwhile)
