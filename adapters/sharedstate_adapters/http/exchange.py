@@ -71,11 +71,11 @@ class _Tls(HTTPSConnection):
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Plain  # pyright: ignore[reportAssignmentType]  # as below
+    ConnectionCls = _Plain  # pyright: ignore[reportAssignmentType] - urllib3 declares a protocol that its own class does not meet
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Tls  # pyright: ignore[reportAssignmentType]  # a protocol that urllib3's own class does not meet
+    ConnectionCls = _Tls  # pyright: ignore[reportAssignmentType] - urllib3 declares a protocol that its own class does not meet
 
 
 class Endpoint:
