@@ -17,6 +17,7 @@ EXIT_CORRUPT = 7
 EXIT_QUEUED = 9
 EXIT_RETRY = 75
 EXIT_CONFIG = 78
+EXIT_INTERRUPTED = 130
 
 
 class SharedStateError(Exception):

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sharedstate.clock import iso_of_ms
-from sharedstate.errors import EXIT_CONFIG, EXIT_NOT_FOUND, EXIT_OK, EXIT_RETRY, SharedStateError
-from sharedstate.sync.board import Failed, Item, Parked
+from sharedstate.errors import EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_NOT_FOUND, EXIT_OK, EXIT_RETRY, SharedStateError
+from sharedstate.sync.board import Failed, Fault, Item, Parked
+from sharedstate.sync.cycle import LIST, MEMORY, STORE
 from sharedstate.sync.memory import SyncStatus, Waiting
 from sharedstate.sync.model import RemoteRecord
 from sharedstate.sync.report import SyncReport
@@ -18,8 +19,9 @@ from sharedstate_cli.wiring import Judged
 TASKS_SHOWN_MAX: Final = 50
 WAITING_SHOWN_MAX: Final = 20
 UNREACHABLE: Final = "board_unreachable"
-_LIST: Final = "(list)"  # what the engine calls the listing among its errors
+INTERRUPTED: Final = "interrupted"
 _NEVER_MS: Final = 0
+_NO_TASKS: Final = {LIST: "the listing", STORE: "a store here", MEMORY: "what is remembered of the board"}
 # The next step, by what a detail says first; a listing's begins with it, a write's comes behind `push: `.
 _HINTS: Final = {
     "forbidden": "the token may be wrong, expired, or lack the right to write issues there",
@@ -30,13 +32,20 @@ _HINTS: Final = {
 _HINT_OF_DISTRUST: Final = "hint: `claims board adopt` says which comments count, and how to trust an author"
 
 
-def sync_report(done: SyncReport, *, waiting: int) -> Report:
-    """One cycle. Exit code 0 also with parked items and conflicts; 75 and 78 when the board could not be listed."""
-    problem = next((error for error in done.errors if error["task"] == _LIST), None)
-    code = EXIT_OK if problem is None else _code_of(str(problem["detail"]))
+def sync_report(done: SyncReport) -> Report:
+    """One cycle. Exit code 0 also with parked items and conflicts; 75 and 78 when the board could not be listed; that
+    of the fault when a store on this side failed.
+    """
+    code, why = EXIT_OK, {}
+    if done.broken is not None:
+        code, why = done.broken.exit_code, {"reason": done.broken.code, "detail": str(done.broken)}
+    elif done.unlisted is not None:
+        code, why = _code_of(done.unlisted.kind), {"reason": UNREACHABLE, "detail": _told_of(done.unlisted)}
+    elif done.stopped:
+        code, why = EXIT_INTERRUPTED, {"reason": INTERRUPTED}
     document = {
         "ok": code == EXIT_OK,
-        **({} if problem is None else {"reason": UNREACHABLE, "detail": problem["detail"]}),
+        **why,
         "board": done.board,
         "dry_run": done.dry_run,
         "pulled": list(done.pulled),
@@ -46,12 +55,12 @@ def sync_report(done: SyncReport, *, waiting: int) -> Report:
         "gone": list(done.gone),
         "distrusted": [one.fields() for one in done.distrusted],
         "errors": [dict(error) for error in done.errors],
-        "waiting": waiting,
+        "waiting": done.waiting,
         **compact(
             skipped_until=_moment_or_none(done.skipped_until_ms), parked_until=_moment_or_none(done.parked_until_ms)
         ),
     }
-    return Report(code=code, document=document, lines=tuple(_told(done, waiting=waiting)), problems=tuple(_wrong(done)))
+    return Report(code=code, document=document, lines=tuple(_told(done)), problems=tuple(_wrong(done)))
 
 
 def joined(first: SyncReport, second: SyncReport) -> SyncReport:
@@ -68,6 +77,7 @@ def joined(first: SyncReport, second: SyncReport) -> SyncReport:
         errors=(*first.errors, *second.errors),
         gone=tuple(_once(first.gone, second.gone)),
         distrusted=(*first.distrusted, *second.distrusted),
+        unlisted=second.unlisted or first.unlisted,
     )
 
 
@@ -75,7 +85,7 @@ def _once(one: Iterable[str], other: Iterable[str]) -> list[str]:
     return list(dict.fromkeys((*one, *other)))
 
 
-def _told(done: SyncReport, *, waiting: int) -> Iterable[str]:
+def _told(done: SyncReport) -> Iterable[str]:
     if done.skipped_until_ms:
         until = moment(done.skipped_until_ms)
         yield f"{done.board}: nothing is asked before {until}; `claims sync --status` says why"
@@ -93,8 +103,9 @@ def _told(done: SyncReport, *, waiting: int) -> Iterable[str]:
         f"{len(done.pushed)} {'to write' if done.dry_run else 'written'}",
         f"{len(done.conflicts)} skipped",
         f"{len(done.errors)} failed",
-        f"{waiting} waiting",
+        f"{done.waiting} waiting",
     )
+    yield from ("stopped early; the next sync goes on",) if done.stopped else ()
     until = f"; goes on after {moment(done.parked_until_ms)}" if done.parked_until_ms else ""
     yield f"{done.board}: {', '.join(counts)}{until}"
 
@@ -104,17 +115,19 @@ def _wrong(done: SyncReport) -> Iterable[str]:
         yield f"{one.task}: a state comment of {one.author} does not count: {one.reason} ({one.where})"
     if done.distrusted:
         yield _HINT_OF_DISTRUST
+    if done.unlisted is not None:
+        yield f"{done.board} could not be listed: {_told_of(done.unlisted)}"
+        yield from _next_step(done.unlisted.kind)
     for error in done.errors:
-        listing = error["task"] == _LIST
-        yield (
-            f"{done.board} could not be listed: {error['detail']}" if listing else f"{error['task']}: {error['detail']}"
-        )
-    yield from dict.fromkeys(hint for error in done.errors for hint in _next_step(str(error["detail"])))
+        yield f"{error['task']}: {error['detail']}"
+    for kind in dict.fromkeys(error.get("kind") for error in done.errors):
+        yield from _next_step(kind)
+    if done.broken is not None:
+        yield from complaint(done.broken)
 
 
-def _next_step(detail: str) -> Iterable[str]:
-    kind = detail.removeprefix("push: ").partition(":")[0]
-    return (f"hint: {_HINTS[kind]}",) if kind in _HINTS else ()
+def _next_step(kind: object) -> Iterable[str]:
+    return (f"hint: {_HINTS[kind]}",) if isinstance(kind, str) and kind in _HINTS else ()
 
 
 def fault_report(error: Exception, *, board: str) -> Report:
@@ -150,6 +163,7 @@ def status_report(status: SyncStatus, *, board: str, waiting: tuple[Waiting, ...
             last_at=_moment_or_none(status.last_ms),
             last_clean_at=_moment_or_none(status.last_clean_ms),
             resume_at=_moment_or_none(resume_ms),
+            damage=status.damage or None,
         ),
     }
     rows = [
@@ -167,7 +181,8 @@ def status_report(status: SyncStatus, *, board: str, waiting: tuple[Waiting, ...
         for one in waiting[:WAITING_SHOWN_MAX]
     ]
     rows += [("error", _error_text(error)) for error in status.errors]
-    return Report(document=document, grid=Grid(columns=(), rows=tuple(rows)))
+    problems = (status.damage,) if status.damage else ()
+    return Report(document=document, grid=Grid(columns=(), rows=tuple(rows)), problems=problems)
 
 
 def _tries(count: int) -> str:
@@ -175,7 +190,7 @@ def _tries(count: int) -> str:
 
 
 def _error_text(error: Mapping[str, Any]) -> str:
-    what = "the listing" if error["task"] == _LIST else error["task"]
+    what = _NO_TASKS.get(error["task"], error["task"])
     return f"{moment_of_iso(error['at'])} {what}: {error['detail']}"
 
 
@@ -191,11 +206,11 @@ def refused_by_board(answer: Parked | Failed, *, board: str) -> Report:
             "until": iso_of_ms(answer.until_ms),
         }
         return Report(code=EXIT_RETRY, document=document, problems=(text,))
-    detail = f"{answer.kind}: {answer.detail}"
+    detail = _told_of(answer)
     return Report(
-        code=_code_of(detail),
+        code=_code_of(answer.kind),
         document={"ok": False, "reason": UNREACHABLE, "detail": detail, "board": board},
-        problems=(f"{board}: {detail}", *_next_step(detail)),
+        problems=(f"{board}: {detail}", *_next_step(answer.kind)),
     )
 
 
@@ -282,9 +297,13 @@ def judged_text(one: Judged) -> str:
     return f"by {one.author}, counts" if one.reason is None else f"by {one.author}, does not count: {one.reason}"
 
 
-def _code_of(detail: str) -> int:
+def _code_of(kind: Fault) -> int:
     """A wrong token or repository stays wrong: only a person can put it right."""
-    return EXIT_CONFIG if detail.startswith(("forbidden:", "gone:", "moved:")) else EXIT_RETRY
+    return EXIT_CONFIG if kind in ("forbidden", "gone", "moved") else EXIT_RETRY
+
+
+def _told_of(answer: Failed) -> str:
+    return f"{answer.kind}: {answer.detail}"
 
 
 def _moment_or_none(at_ms: int) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from sharedstate.claims.service import Claims
 from sharedstate.errors import SharedStateError
@@ -19,28 +19,29 @@ T = TypeVar("T")
 class Undivided:
     """While entered, the first Ctrl-C is only noted, so that nobody is left with a claim that was made but not told.
 
-    In `check` it becomes a `KeyboardInterrupt`. A second one is raised at once: the store's lock timeout bounds the
-    wait, but a person may not want to sit it out.
+    The same for other signals, where `numbers` names them. In `check` it becomes a `KeyboardInterrupt`. A second one is
+    raised at once: the store's lock timeout bounds the wait, but a person may not want to sit it out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *numbers: int) -> None:
         self.noted = False
         self._at_once = False
-        self._before: object = None
+        self._numbers = numbers or (signal.SIGINT,)
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         try:
-            self._before = signal.signal(signal.SIGINT, self._note)
+            for number in self._numbers:
+                self._before[number] = signal.signal(number, self._note)
         except ValueError:
-            self._before = None  # not the main thread: no Ctrl-C arrives here
+            pass  # not the main thread: no signal arrives here
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]  # what signal.signal itself returned
-            self._before = None
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def check(self) -> None:
         """Raise the noted Ctrl-C, if there is one."""

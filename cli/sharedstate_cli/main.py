@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sharedstate.errors import EXIT_UNEXPECTED, SharedStateError
+from sharedstate.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, SharedStateError
 from sharedstate_cli import hot
 from sharedstate_cli.hot import Parsed
 from sharedstate_cli.report import Report, complaint, error_document
@@ -16,7 +16,6 @@ from sharedstate_cli.session import Console, Session
 
 DEBUG = "SHARED_STATE_DEBUG"
 COMPLETE = "_CLAIMS_COMPLETE"
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None, *, console: Console | None = None) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from sharedstate.clock import iso_of_ms
+from sharedstate.errors import SharedStateError, StoreUnavailable
 from sharedstate.store import Document
-from sharedstate.sync.board import Distrust, Listing, Parked
+from sharedstate.sync.board import Distrust, Failed, Fault, Listing, Parked
 from sharedstate.sync.memory import ERRORS_MAX, SyncStatus
 from sharedstate.sync.report import SyncReport
 
@@ -14,16 +16,31 @@ BACKOFF_AFTER: Final = 5
 BACKOFF_MS: Final = 60_000
 BACKOFF_MS_MAX: Final = 3_600_000
 ERROR_CHARACTERS_MAX: Final = 500
+STORE_FAILURES_MAX: Final = 3
+# What an error is about that is about no task, as people read it in the status.
+LIST: Final = "(list)"
+STORE: Final = "(store)"
+MEMORY: Final = "(memory)"
 
 
 class Cycle:
-    """One cycle under way. Everything that counts is told to it; nothing is written here."""
+    """One cycle under way. Everything that counts is told to it; nothing is written here.
 
-    def __init__(self, *, now_ms: int, status: SyncStatus, dry_run: bool) -> None:
+    `stop` is asked between items.
+    """
+
+    def __init__(
+        self, *, now_ms: int, status: SyncStatus, dry_run: bool, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         self.now_ms = now_ms
         self.status = status
         self.dry_run = dry_run
         self.parked_board = 0
+        self._stop = stop
+        self._stopped = False
+        self._unlisted: Failed | None = None
+        self._broken: SharedStateError | None = None
+        self._store_failures = 0
         self._paced_ms = 0
         self._counts: dict[str, int] = {}
         self._errors: list[Document] = []
@@ -54,10 +71,37 @@ class Cycle:
         self._conflicts.append(task)
         self._count("conflicts")
 
-    def failed(self, task: str, detail: str) -> None:
-        """Something failed; the cycle goes on with the rest."""
-        self._errors.append({"at": iso_of_ms(self.now_ms), "task": task, "detail": detail[:ERROR_CHARACTERS_MAX]})
+    def failed(self, task: str, detail: str, *, kind: Fault | None = None) -> None:
+        """Something failed, on the board if of a `kind`; the cycle goes on with the rest."""
+        error = {"at": iso_of_ms(self.now_ms), "task": task, "detail": detail[:ERROR_CHARACTERS_MAX]}
+        self._errors.append(error if kind is None else {**error, "kind": kind})
         self._count("failures")
+
+    def failed_here(self, task: str, error: SharedStateError) -> None:
+        """One task failed on this side. The third failure of a store in a row is the store's, and raised again."""
+        self._store_failures = self._store_failures + 1 if isinstance(error, StoreUnavailable) else 0
+        if self._store_failures >= STORE_FAILURES_MAX:
+            raise error
+        self.failed(task, str(error))
+
+    def went_well(self) -> None:
+        """One task was done: the stores answer."""
+        self._store_failures = 0
+
+    def unlisted(self, answer: Failed) -> None:
+        """The board could not be listed."""
+        self._unlisted = answer
+        self.failed(LIST, f"{answer.kind}: {answer.detail}", kind=answer.kind)
+
+    def broken(self, error: SharedStateError) -> None:
+        """A store on this side failed, and with it the cycle."""
+        self._broken = error
+        self.failed(STORE, str(error))
+
+    def is_stopping(self) -> bool:
+        """Whether the cycle shall end here, before the next item."""
+        self._stopped = self._stopped or self._stop()
+        return self._stopped
 
     def rate_limited(self, parked: Parked) -> None:
         """The board asked us to wait: nothing more is sent in this cycle."""
@@ -104,21 +148,22 @@ class Cycle:
         self._journal_after = sequence
 
     def finished(self) -> SyncStatus:
-        """The engine's status after this cycle.
+        """The engine's status after this cycle. One that was cut off leaves the next one to begin where it began.
 
         After five failed cycles in a row each further one makes the next wait longer, up to an hour; the first clean
         one restores the pace.
         """
-        clean = not self._errors and not self.parked_board
+        is_whole = self._broken is None and not self._stopped
+        clean = is_whole and not self._errors and not self.parked_board
         failed_in_row = 0 if clean else self.status.failed_in_row + bool(self._errors)
         pause_ms = _pause_ms(failed_in_row)
         counters = dict(self.status.counters)
         for name, count in self._counts.items():
             counters[name] = counters.get(name, 0) + count
+        place: dict[str, Any] = {"cursor": self._cursor, "journal_after": self._journal_after, "full_ms": self._full_ms}
         return self.status.replace(
-            cursor=self._cursor,
-            journal_after=self._journal_after,
-            full_ms=self._full_ms,
+            **(place if is_whole else {}),
+            damage="",
             resume_ms=max(self.parked_board, pause_ms and self.now_ms + pause_ms),
             failed_in_row=failed_in_row,
             cycles=self.status.cycles + 1,
@@ -128,7 +173,7 @@ class Cycle:
             errors=(*self.status.errors, *self._errors)[-ERRORS_MAX:],
         )
 
-    def report(self, *, board: str, skipped_until_ms: int = 0) -> SyncReport:
+    def report(self, *, board: str, waiting: int, skipped_until_ms: int = 0) -> SyncReport:
         """What happened, for people."""
         return SyncReport(
             board=board,
@@ -137,11 +182,15 @@ class Cycle:
             actions=self._actions,
             pushed=self._pushed,
             conflicts=tuple(self._conflicts),
-            errors=tuple(self._errors),
+            errors=tuple(error for error in self._errors if error["task"] not in (LIST, STORE)),
             gone=tuple(self._gone),
             distrusted=tuple(self._distrusted),
             skipped_until_ms=skipped_until_ms,
             parked_until_ms=max(self.parked_board, self._paced_ms),
+            unlisted=self._unlisted,
+            broken=self._broken,
+            stopped=self._stopped,
+            waiting=waiting,
         )
 
     def _count(self, name: str) -> None:

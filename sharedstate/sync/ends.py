@@ -13,7 +13,7 @@ from sharedstate.sync.board import Board, Conflict, Failed, Item, Parked
 from sharedstate.sync.cycle import Cycle
 from sharedstate.sync.memory import Known, Memory
 from sharedstate.sync.merge import Agreement, agree
-from sharedstate.sync.model import BOARD_PRIMARY, Loser, RemoteRecord
+from sharedstate.sync.model import BOARD_PRIMARY, Loser, RemoteRecord, Side
 from sharedstate.tasks.service import Tasks, TaskView
 from sharedstate.values import Value
 
@@ -73,6 +73,13 @@ class Ends:
             silent_ms=self.rules.silent_ms,
         )
 
+    def recalled(self, item: Item, view: TaskView | None) -> Known | None:
+        """What must have been agreed on an item of which nothing is remembered; None when the fleet knows no task."""
+        if view is None:
+            return None
+        base, wanted = policy.base_of(item.record, item.card, view.state, shown_ms=item.updated_ms)
+        return Known(base=Side(record=item.record, card=base), wanted=wanted)
+
     def labels(self, view: TaskView, shown: frozenset[str]) -> frozenset[str]:
         """Our labels for a task that the fleet knows."""
         lease, beat = view.state.lease, view.beat
@@ -102,7 +109,7 @@ class Ends:
             cycle.gone(task)
             self.miss(cycle, task)
         else:
-            cycle.failed(task, f"{what}: {answer.kind}: {answer.detail}")
+            cycle.failed(task, f"{what}: {answer.kind}: {answer.detail}", kind=answer.kind)
             wait_ms = RETRY_MS_MAX if answer.kind in HOPELESS else delay_ms(tries, task=task, now_ms=cycle.now_ms)
             self.park(cycle, task, wait_ms, answer.kind, look=answer.applied or answer.kind in HOPELESS)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from sharedstate.errors import Corrupt
-from sharedstate.store import DELETE, Decision, Document, Snapshot, Store, Unreadable
+from sharedstate.errors import Corrupt, NewerFormat
+from sharedstate.store import DELETE, Decision, Document, Snapshot, Store, Unreadable, Versioned
 from sharedstate.sync.board import Item
-from sharedstate.sync.model import Side, dump_side, load_side
+from sharedstate.sync.model import Side, dump_side, is_count, load_side
 from sharedstate.values import Value
 
 ERRORS_MAX: Final = 20
@@ -83,7 +83,7 @@ class SyncStatus(Value):
     """How syncing goes: where it stands, counters since the beginning, the last 20 errors.
 
     `resume_ms`: no request before this moment (rate limit, or backoff after five failed cycles in a row). `full_ms`:
-    when the whole board was last listed.
+    when the whole board was last listed. `damage`: why what was kept of it could not be read, so that all begins anew.
     """
 
     cursor: str | None = None
@@ -96,10 +96,14 @@ class SyncStatus(Value):
     last_clean_ms: int = 0
     counters: Mapping[str, int] = {}
     errors: tuple[Document, ...] = ()
+    damage: str = ""
 
 
 class Memory:
     """Durable memory of one board in the machine-local store. Losing it costs requests, never state.
+
+    So what cannot be read counts as lost and is written anew; its bytes are kept where the store keeps such. Only
+    what a newer version wrote is left alone: `NewerFormat`.
 
     A `frozen` one only reads: nothing of a dry run is kept.
     """
@@ -113,9 +117,13 @@ class Memory:
         """The same memory, for reading only."""
         return Memory(self._store, board=self._board, frozen=True)
 
+    def now_ms(self) -> int:
+        """The clock of the machine-local store, in Unix milliseconds."""
+        return self._store.now().at_ms
+
     def known(self, task: str) -> Known | None:
         """What is known of the task, or None."""
-        found = self._store.get(_AGREED, task)
+        found = self._get(_AGREED, task)
         return None if found is None or found.value.get("board") != self._board else _load_known(found.value)
 
     def all_known(self) -> Iterator[tuple[str, Known]]:
@@ -130,7 +138,7 @@ class Memory:
     def remember(self, task: str, known: Known) -> None:
         """Keep what is known of the task; nothing is written when it is kept already."""
         document = {"board": self._board, **_dump_known(known)}
-        found = self._store.get(_AGREED, task)
+        found = self._get(_AGREED, task)
         if found is None or found.value != document:
             self._put(_AGREED, task, document)
 
@@ -159,12 +167,12 @@ class Memory:
             return Decision(result=None, write={**waiting.fields(), "board": self._board})
 
         if not self._frozen:
-            self._store.transact(_QUEUE, task, decide)
+            self._store.transact(_QUEUE, task, decide, derived=True)
 
     def unpark(self, task: str) -> None:
         """The task waits no longer."""
-        if not self._frozen and self._store.get(_QUEUE, task) is not None:
-            self._store.transact(_QUEUE, task, lambda snapshot: Decision(result=None, write=DELETE))
+        if not self._frozen and self._get(_QUEUE, task) is not None:
+            self._store.transact(_QUEUE, task, lambda snapshot: Decision(result=None, write=DELETE), derived=True)
 
     def waiting(self) -> Iterator[Waiting]:
         """Everything of this board that waits."""
@@ -176,21 +184,30 @@ class Memory:
                 yield waiting
 
     def status(self) -> SyncStatus:
-        """The engine's own state."""
-        found = self._store.get(_STATUS, self._board)
-        if found is None:
-            return SyncStatus()
-        known: dict[str, Any] = {name: found.value[name] for name in SyncStatus().fields() if name in found.value}
-        known["errors"] = tuple(known.get("errors", ()))
-        return SyncStatus(**known)
+        """The engine's own state. Without it the next cycle lists the whole board and reads the whole journal."""
+        try:
+            found = self._store.get(_STATUS, self._board)
+            return SyncStatus() if found is None else load_status(found.value)
+        except NewerFormat:
+            raise
+        except Corrupt as error:
+            return SyncStatus(damage=f"what was kept of this board begins anew: {error}")
 
     def keep_status(self, status: SyncStatus) -> None:
         """Write the engine's own state down."""
-        self._put(_STATUS, self._board, {**status.fields(), "errors": list(status.errors[-ERRORS_MAX:])})
+        self._put(_STATUS, self._board, dump_status(status))
 
     def _put(self, collection: str, key: str, document: dict[str, Any]) -> None:
         if not self._frozen:
-            self._store.transact(collection, key, lambda snapshot: Decision(result=None, write=document))
+            self._store.transact(collection, key, lambda snapshot: Decision(result=None, write=document), derived=True)
+
+    def _get(self, collection: str, key: str) -> Versioned | None:
+        try:
+            return self._store.get(collection, key)
+        except NewerFormat:
+            raise
+        except Corrupt:
+            return None
 
 
 def _dump_known(known: Known) -> Document:
@@ -201,15 +218,45 @@ def _load_known(document: Document) -> Known | None:
     try:
         given: dict[str, Any] = {name: document[name] for name in Known().fields() if name in document}
         given |= {"base": load_side(document["base"]), "labels": frozenset(document["labels"])}
-        return Known(**given)
+        known = Known(**given)
     except (Corrupt, KeyError, TypeError):
-        return None  # asked for afresh; the merge then starts from an open card
+        return None  # read afresh; the merge then starts from what the record on the board says
+    texts = (known.title, known.url, known.handle, known.told, known.wanted or "", known.moving or "", *known.labels)
+    counts = (known.updated_ms, known.retries, known.absent_ms)
+    return known if all(isinstance(one, str) for one in texts) and all(map(is_count, counts)) else None
 
 
 def _load_waiting(task: str, document: Document) -> Waiting | None:
     names = Waiting(task=task, not_before_ms=0).fields()
     given: dict[str, Any] = {**{name: document[name] for name in names if name in document}, "task": task}
-    counts = [given.get(name, 0) for name in ("not_before_ms", "tries", "seen_ms")]
-    if "not_before_ms" not in given or not all(isinstance(count, int) for count in counts):
+    if not all(is_count(given.get(name, 0)) for name in ("not_before_ms", "tries", "seen_ms")):
         return None
+    if "not_before_ms" not in given or not isinstance(given.get("reason", ""), str):
+        return None
+    given["look"] = bool(given.get("look"))
     return Waiting(**given)
+
+
+def dump_status(status: SyncStatus) -> Document:
+    """The status as a JSON object."""
+    kept = {name: value for name, value in status.fields().items() if name != "damage"}
+    return {**kept, "counters": dict(status.counters), "errors": list(status.errors[-ERRORS_MAX:])}
+
+
+def load_status(document: Document) -> SyncStatus:
+    """The status in a JSON object written by `dump_status`; raises `Corrupt`."""
+    kept: dict[str, Any] = {name: document[name] for name in dump_status(SyncStatus()) if name in document}
+    cursor, counters, errors = kept.pop("cursor", None), kept.pop("counters", {}), kept.pop("errors", [])
+    if not (cursor is None or isinstance(cursor, str)):
+        raise Corrupt("sync status: cursor is not text")
+    if not all(is_count(value) for value in kept.values()):
+        raise Corrupt("sync status: a moment or number is not a whole number from 0 to 2^53 - 1")
+    if not isinstance(counters, dict) or not all(is_count(value) for value in counters.values()):
+        raise Corrupt("sync status: counters are not whole numbers")
+    if not isinstance(errors, list) or not all(map(_is_error, errors)):
+        raise Corrupt("sync status: errors are not what was written")
+    return SyncStatus(cursor=cursor, counters=counters, errors=tuple(errors), **kept)
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("at", "task", "detail"))

@@ -79,10 +79,10 @@ def load_record(document: dict[str, Any]) -> RemoteRecord:
     if not isinstance(task, str) or not task or status not in STATUSES:
         raise Corrupt("state record: task or status is missing or unknown")
     for name in ("fence", "attempts", "retries", "retries_max", "revision"):
-        if not _is_count(known.get(name, 0)):
+        if not is_count(known.get(name, 0)):
             raise Corrupt(f"state record: {name} is not a whole number from 0 to 2^53 - 1")
     for name in ("since_ms", "heartbeat_ms"):
-        if known.get(name) is not None and not _is_count(known[name]):
+        if known.get(name) is not None and not is_count(known[name]):
             raise Corrupt(f"state record: {name} is not a moment")
     for name in ("owner", "last_error"):
         if known.get(name) is not None and not isinstance(known[name], str):
@@ -102,13 +102,18 @@ def load_side(document: object) -> Side:
     if not isinstance(document, dict):
         raise Corrupt("merge base: not an object")
     record, card = document.get("record"), document.get("card")
-    if not isinstance(card, dict):
+    if not isinstance(card, dict) or not (record is None or isinstance(record, dict)):
         raise Corrupt("merge base: card is missing")
     try:
-        return Side(record=None if record is None else load_record(record), card=Card(**card))
+        side = Side(record=None if record is None else load_record(record), card=Card(**card))
     except TypeError as error:
         raise Corrupt(f"merge base: {error}") from None
+    marks, texts = (side.card.open, side.card.ignored), (side.card.reason or "", side.card.status or "")
+    if not all(isinstance(one, bool) for one in marks) or not all(isinstance(one, str) for one in texts):
+        raise Corrupt("merge base: a field of the card has a wrong type")
+    return side
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """Whether a value from a JSON object is a count or a moment: a whole number from 0 to 2^53 - 1."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX

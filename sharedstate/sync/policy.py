@@ -7,7 +7,7 @@ from typing import Final, Literal
 from sharedstate.clock import ms_of_iso
 from sharedstate.masking import masked
 from sharedstate.sync import statuses
-from sharedstate.sync.model import Card, RemoteRecord
+from sharedstate.sync.model import Card, Loser, RemoteRecord
 from sharedstate.tasks.model import CLAIMED, COMPLETE, ENDINGS, NEW, TaskState
 from sharedstate.values import Value
 
@@ -19,6 +19,7 @@ CANCEL: Final = "cancel"
 CANCELLED_REASON: Final = "cancelled on the board"
 IGNORE_LABEL: Final = "ignore"
 ERROR_CHARACTERS_MAX: Final = 500  # of the last error on the board
+LABELLED_REASON: Final = "ignore label on the board"
 Kind = Literal["ignore", "unignore", "reopen", "complete", "cancel"]
 
 # What the fleet wants, and what it takes for the same: review is a person's word for work or for its end.
@@ -102,6 +103,56 @@ def card_of(state: TaskState | None, *, base: Card, wanted: str | None, wish: st
     return base.replace(status=wish if changed else base.status, ignored=ignored)
 
 
+def base_of(record: RemoteRecord | None, shown: Card, state: TaskState, *, shown_ms: int) -> tuple[Card, str | None]:
+    """What was agreed on the card, as far as record and ledger tell, and what the fleet wished for it then.
+
+    For a task of which this machine does not know the agreement: lost, never made, or made by others. What is told
+    already is nothing new. Where nobody can tell a person's change from a move that was cut off, ends count for the
+    person's, and a card that stands elsewhere is left there (a wish of None). `shown_ms`: how new the card is.
+    """
+    if is_cancelled(state):
+        return _base_of_cancelled(shown, is_newer=_is_since_ignored(state, shown_ms))
+    own = record is not None and record.owner in owners_of(state)
+    told = statuses.TO_DO
+    if record is not None:
+        told = statuses.status_of_task(record.status, exhausted=record.retries >= record.retries_max)
+    is_told = statuses.same(shown.status, told)  # what is merely as good as that, a reviewer has put there
+    if record is None:  # nothing of the fleet is on the board: only a card that nobody has touched may be moved
+        is_told = is_told and state.attempts > 0
+    elif not own and statuses.same(shown.status, statuses.TO_DO):  # there cards begin
+        is_told, told = True, statuses.TO_DO
+    elif not own:  # ends that another ledger tells of are news to ours
+        is_told = is_told and told not in _OVER
+    closed = own and not shown.open and not _is_dropped(shown) and record is not None and record.status == COMPLETE
+    was_labelled = state.ignored is not None and state.ignored.reason == LABELLED_REASON
+    return Card(
+        open=not closed,
+        reason=shown.reason if closed else None,
+        status=shown.status if is_told else None,
+        ignored=was_labelled and _is_since_ignored(state, shown_ms),
+    ), told if is_told else None
+
+
+def _base_of_cancelled(shown: Card, *, is_newer: bool) -> tuple[Card, str | None]:
+    """Only the board cancels: what does not say so any more was taken back there, if it is newer than that."""
+    if _is_dropped(shown) or (shown.open and _meaning(shown) == statuses.CANCELLED):
+        return shown, statuses.CANCELLED
+    if shown.open and not is_newer:
+        return shown, None
+    return Card(status=statuses.CANCELLED), None
+
+
+def _is_since_ignored(state: TaskState, shown_ms: int) -> bool:
+    return state.ignored is not None and shown_ms > state.ignored.at_ms
+
+
+def held_back(base: Card, shown: Card, *, wish: str | None) -> tuple[Loser, ...]:
+    """The fleet's wish for a card that is left where it stands because nothing is known of an agreement on it."""
+    if base.status is not None or shown.status is None or wish is None or is_as_good(shown.status, wish=wish):
+        return ()
+    return (Loser(field="status", side="fleet", value=wish, winner=shown.status),)
+
+
 def labels_of(state: TaskState, *, stale: bool, working: bool, shown: frozenset[str]) -> frozenset[str]:
     """Our labels for a task: one of `claimed`, `working` (alive since it was claimed), `stale`; and `ignore`.
 
@@ -151,7 +202,7 @@ def decide_actions(*, base: Card, merged: Card, state: TaskState | None) -> tupl
         actions.append(Action(kind=REOPEN, reason="reopened on the board"))
     ignored = state is not None and state.ignored is not None and not (cancelled and actions)
     if merged.ignored and not ignored:
-        actions.append(Action(kind=IGNORE, reason="ignore label on the board"))
+        actions.append(Action(kind=IGNORE, reason=LABELLED_REASON))
     if base.ignored and not merged.ignored and ignored and not cancelled:
         actions.append(Action(kind=UNIGNORE, reason="ignore label removed on the board"))
     return tuple(actions)

@@ -12,6 +12,7 @@ from sharedstate.sync.cycle import Cycle
 from sharedstate.sync.ends import LOST_CARD, RETRY_MS_MIN, Ends
 from sharedstate.sync.memory import Known
 from sharedstate.sync.merge import merge_cards
+from sharedstate.sync.model import BOARD_PRIMARY
 from sharedstate.sync.statuses import same
 from sharedstate.tasks.model import ABANDONED, COMPLETE
 from sharedstate.tasks.service import TaskView
@@ -27,15 +28,20 @@ class Pull:
         self._cycle = cycle
 
     def run(self) -> dict[str, Item] | None:
-        """The items that are new or changed, absorbed; None when the board could not be listed."""
+        """The items that are new or changed, absorbed; None when the board could not be listed, or all shall stop."""
         listing = self._ends.board.list(cursor=self._cursor())
         if isinstance(listing, Parked):
             self._cycle.rate_limited(listing)
             return None
         if isinstance(listing, Failed):
-            self._cycle.failed("(list)", f"{listing.kind}: {listing.detail}")
+            self._cycle.unlisted(listing)
             return None
-        fresh = {item.task: item for item in listing.items if self._try_absorb(item)}
+        fresh: dict[str, Item] = {}
+        for item in listing.items:
+            if self._cycle.is_stopping():
+                return None
+            if self._try_absorb(item):
+                fresh[item.task] = item
         for distrust in listing.distrusted:
             self._cycle.distrusted(distrust)
         looked = not listing.complete or self._look_for_missing(listing)
@@ -48,17 +54,18 @@ class Pull:
         Done again it changes nothing: what a crash cuts off, the next listing repeats.
         """
         ends, cycle = self._ends, self._cycle
-        known = ends.memory.known(item.task)
+        view = ends.tasks.get(item.task)
+        known = ends.memory.known(item.task) or ends.recalled(item, view)
         before = known or Known()
         if _is_late(item, before):
             cycle.late()
             return False
-        view = ends.tasks.get(item.task)
         wish = None if view is None else ends.wish(view)
         state = None if view is None else view.state
         base = before.base.card
         mine = policy.card_of(state, base=base, wanted=before.wanted, wish=wish)
         card, losers = merge_cards(base=base, mine=mine, theirs=item.card, policy=ends.rules.policy)
+        losers = (*losers, *policy.held_back(base, item.card, wish=wish))
         actions = policy.decide_actions(base=base, merged=card, state=state)
         cycle.pulled(item.task, [action.kind for action in actions])
         if cycle.dry_run:
@@ -68,7 +75,8 @@ class Pull:
         for action in actions:
             self._carry_out(item.task, action, view)
         after = before.after(item)
-        if known is not None and same(card.status, item.card.status) and _stays(before, item):
+        board_wins = ends.rules.policy == BOARD_PRIMARY or same(card.status, item.card.status)
+        if known is not None and board_wins and _stays(before, item):
             after = after.replace(wanted=self._wish_now(item.task), moving=None)
         ends.memory.remember(item.task, after)
         return True
@@ -76,9 +84,11 @@ class Pull:
     def _try_absorb(self, item: Item) -> bool:
         """One bad item does not stop the rest: it is looked at again later, though the listing goes on."""
         try:
-            return self.absorb(item)
+            is_fresh = self.absorb(item)
+            self._cycle.went_well()
+            return is_fresh
         except SharedStateError as error:
-            self._cycle.failed(item.task, str(error))
+            self._cycle.failed_here(item.task, error)
             self._ends.park(self._cycle, item.task, RETRY_MS_MIN, "not absorbed", look=True, seen_ms=item.updated_ms)
             return False
 
@@ -98,6 +108,8 @@ class Pull:
             listed = {item.task for item in listing.items}
             missing |= {task for task, known in self._ends.memory.all_known() if not known.absent_ms} - listed
         for task in sorted(missing)[:MISSING_MAX]:
+            if self._cycle.is_stopping():
+                return False
             answer = self._ends.board.get(task)
             if isinstance(answer, Item):
                 self._try_absorb(answer)

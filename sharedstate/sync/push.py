@@ -50,10 +50,13 @@ class Push:
         for task in sorted({*fresh, *due, *changed, *self._restless()}):
             if task in waiting and task not in due and task not in fresh:
                 continue
+            if self._cycle.is_stopping():
+                return
             try:
                 self._push(task, fresh.get(task), waiting.get(task, NOBODY_WAITS))
+                self._cycle.went_well()
             except SharedStateError as error:
-                self._cycle.failed(task, str(error))
+                self._cycle.failed_here(task, error)
                 self._ends.park(self._cycle, task, RETRY_MS_MIN, "failed here")
         self._cycle.journal_read(last)
 
@@ -74,7 +77,10 @@ class Push:
             if isinstance(view, Unreadable):
                 continue
             known = self._ends.memory.known(view.state.task)
-            if known is None or known.absent_ms:
+            if known is None:
+                yield view.state.task  # what was remembered is lost: a look brings it back
+                continue
+            if known.absent_ms:
                 continue
             agreement = self._agreement(view, known.base.record, known)
             shows_other = agreement.ours and self._ends.labels(view, known.labels) != known.labels

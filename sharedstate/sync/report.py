@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sharedstate.errors import SharedStateError
 from sharedstate.store import Document
-from sharedstate.sync.board import Distrust
+from sharedstate.sync.board import Distrust, Failed
 from sharedstate.values import Value
 
 
@@ -14,8 +15,10 @@ class SyncReport(Value):
     board (`pushed`, task to parts), conflicts, failures, what the board does not have any more, records that do not
     count.
 
-    `skipped_until_ms`: nothing was done because of a rate limit or backoff. `parked_until_ms`: the cycle was cut short,
-    or some of it waits for its turn.
+    `errors` are about tasks. `unlisted`: why the board could not be listed. `broken`: a store on this side failed, and
+    with it the cycle. `stopped`: it was asked to end early. What such a cycle did not get to, the next one does.
+    `waiting`: how many tasks wait to be pushed or read again. `skipped_until_ms`: nothing was done because of a rate
+    limit or backoff. `parked_until_ms`: the cycle was cut short, or some of it waits for its turn.
     """
 
     board: str
@@ -27,10 +30,15 @@ class SyncReport(Value):
     errors: tuple[Document, ...] = ()
     gone: tuple[str, ...] = ()
     distrusted: tuple[Distrust, ...] = ()
+    unlisted: Failed | None = None
+    broken: SharedStateError | None = None
+    stopped: bool = False
     skipped_until_ms: int = 0
     parked_until_ms: int = 0
+    waiting: int = 0
 
     @property
     def clean(self) -> bool:
         """Whether nothing failed and nothing was cut short."""
-        return not self.errors and not self.parked_until_ms and not self.skipped_until_ms
+        failed = self.errors or self.unlisted or self.broken
+        return not (failed or self.stopped or self.parked_until_ms or self.skipped_until_ms)

@@ -150,6 +150,11 @@ def comment_created_twice(patch: Patch) -> None:
     patch.setattr(MemoryBoard, "carry_out", twice)
 
 
+def nothing_is_recalled(patch: Patch) -> None:
+    """Without what it remembered an engine takes its own earlier words, and people's, for news."""
+    patch.setattr(ends.Ends, "recalled", lambda self, item, view: None)
+
+
 MUTANTS: tuple[Mutant, ...] = (
     written_without_a_conflict_check,
     adapter_writes_over_newer_revisions,
@@ -167,3 +172,4 @@ MUTANTS: tuple[Mutant, ...] = (
     ignore_label_removed_by_a_state_write,
     comment_created_twice,
 )
+FORGETFUL_MUTANTS: tuple[Mutant, ...] = (nothing_is_recalled,)

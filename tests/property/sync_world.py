@@ -7,9 +7,11 @@ holds what must be true then against an account of its own.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from sharedstate.errors import SharedStateError, StoreUnavailable
+from sharedstate.store import DELETE, Decision, Unreadable
 from sharedstate.sync.board import Failed, Item, Parked
 from sharedstate.sync.engine import SyncRules
 from sharedstate.sync.memory import Memory
@@ -41,13 +43,15 @@ class Killed(BaseException):
 class World:
     """One seeded history."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, forgets: float = 0.0) -> None:
         self.random = random.Random(seed)
         self.machine = FakeMachine(seed=seed)
         self.board = MemoryBoard(host=FakeHost(machine=self.machine))
         self.fences: dict[tuple[MemoryStore, str], int] = {}
         self.reopened: set[tuple[MemoryStore, str]] = set()
         self.faulty = True
+        self.forgets = forgets
+        self.signals = random.Random(~seed)
         for task in TASKS:
             self.board.open_issue(task)
         self.machines: list[Machine] = []
@@ -71,6 +75,8 @@ class World:
                 self._work(self.random.choice(self.machines), self.random.choice(TASKS))
             elif happening < 0.6:
                 self._decide(self.random.choice(TASKS))
+            elif happening < 0.6 + self.forgets:
+                self._forget(self.random.choice(self.machines))
             else:
                 self._sync(self.random.choice(self.machines))
 
@@ -122,15 +128,33 @@ class World:
         elif verb in ("ignore", "unignore"):
             self.board.set_ignore(task, ignored=verb == "ignore")
 
+    def _forget(self, machine: Machine) -> None:
+        """A machine loses some of what it remembers of the board."""
+        for collection in self.random.sample(("board-agreed", "board-status"), self.random.randrange(1, 3)):
+            for found in list(machine.local.scan(collection)):
+                assert not isinstance(found, Unreadable)
+                machine.local.transact(collection, found.key, lambda _: Decision(result=None, write=DELETE))
+        machine.new_engine()
+
     def _sync(self, machine: Machine) -> None:
         if self.random.random() < 0.25:
             self._break_store(self.random.choice((machine.store, machine.local)), left=self.random.randrange(12))
         try:
-            machine.sync()
+            machine.engine.sync(stop=self._stop())
         except (SharedStateError, Killed):
             machine.new_engine()
         for store in (machine.store, machine.local):
             vars(store).pop("transact", None)
+
+    def _stop(self) -> Callable[[], bool]:
+        """Some cycles are asked to end early, by a signal."""
+        left = [self.signals.randrange(5) if self.signals.random() < 0.1 else STEPS]
+
+        def stop() -> bool:
+            left[0] -= 1
+            return left[0] < 0
+
+        return stop
 
     def _break_store(self, store: Any, *, left: int) -> None:
         """From the n-th transaction of this cycle on a store refuses, or the process is killed before or after it."""
@@ -159,7 +183,9 @@ class World:
             Trouble(death=Killed()),
         ]
         if call.verb in READS:
-            troubles += [Trouble(lag=self.random.randrange(1, 9))] * 2 + [Trouble(lost=True)]
+            # Who remembers nothing cannot tell a late answer: that much is lost with it.
+            lagging = [] if self.forgets else [Trouble(lag=self.random.randrange(1, 9))] * 2
+            troubles += [*lagging, Trouble(lost=True)]
         else:
             troubles += [
                 Trouble(answer=Failed(kind="transient", detail="502", applied=True), applied=True),
@@ -203,6 +229,8 @@ class World:
         item = self.board.item(task)
         for one in self.machines:
             kept = Memory(one.local, board=one.seat.name).known(task)
+            if kept is None and self.forgets:
+                continue  # nothing has happened to it since it was forgotten
             assert kept is not None
             assert (kept.base.record, kept.base.card, kept.labels) == (item.record, item.card, item.labels)
 
@@ -328,9 +356,12 @@ def _came_back(moves: list[Change], change: Change) -> bool:
     return any(one.before is not None and same(one.before.card.status, status) for one in others)
 
 
-def run(seed: int) -> None:
-    """One whole history; raises `AssertionError` when anything is not as it must be."""
-    world = World(seed)
+def run(seed: int, *, forgets: float = 0.0) -> None:
+    """One whole history; raises `AssertionError` when anything is not as it must be.
+
+    `forgets`: the share of happenings in which a machine loses what it remembers of the board.
+    """
+    world = World(seed, forgets=forgets)
     world.play()
     world.settle()
     world.check()

@@ -10,11 +10,16 @@ from sharedstate_cli.full.shapes import Count, Moment, Ok, Open, Status
 
 
 class SyncErrorField(Open):
-    """Something that failed in a sync; `task` is `(list)` for the listing of the board."""
+    """Something that failed in a sync.
+
+    In the status `task` is `(list)` for the listing of the board, `(store)` for a store on this side, `(memory)` for
+    what is remembered of the board.
+    """
 
     at: Moment
     task: str
     detail: str
+    kind: Literal["transient", "forbidden", "gone", "moved", "locked", "conflict"] | None = None
 
 
 class DistrustField(Open):
@@ -27,7 +32,8 @@ class DistrustField(Open):
 
 
 class Sync(Open):
-    """`sync`, one object a cycle: `ok` is false when the board could not be listed.
+    """`sync`, one object a cycle: `ok` is false when the board could not be listed (`board_unreachable`), a store on
+    this side failed (its code), or the cycle was stopped early (`interrupted`); `reason` and `detail` say so.
 
     `actions`: what people's changes led to; `pushed`: what was written (`record labels card`); both by task.
     """
@@ -73,6 +79,7 @@ class SyncStatusAnswer(Ok):
     last_at: Moment | None = None
     last_clean_at: Moment | None = None
     resume_at: Moment | None = None
+    damage: str | None = None
 
 
 class RecordField(Open):

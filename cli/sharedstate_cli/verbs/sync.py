@@ -16,6 +16,7 @@ from sharedstate.sync.report import SyncReport
 from sharedstate_cli.alone import alone, busy_report
 from sharedstate_cli.boards import fault_report, joined, status_report, sync_report
 from sharedstate_cli.hot import Usage
+from sharedstate_cli.interrupts import Undivided
 from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
 from sharedstate_cli.wiring import board_name, choose_repository, opened_board
@@ -78,21 +79,32 @@ def _engine(session: Session, board: Board) -> Engine:
 
 def _cycle(session: Session, engine: Engine, board: str, *, dry_run: bool = False) -> Report:
     with _terminable():
-        work = (lambda: engine.sync(dry_run=True)) if dry_run else (lambda: _rounds(session.state.host, engine))
+        work = (lambda: _turn(engine, dry_run=True)) if dry_run else (lambda: _rounds(session.state.host, engine))
         done = session.busy(work, label=f"syncing with {board}")
-    return sync_report(done, waiting=len(engine.waiting()))
+    report = sync_report(done)
+    if done.stopped:
+        session.emit(report)
+        raise KeyboardInterrupt
+    return report
+
+
+def _turn(engine: Engine, *, dry_run: bool = False) -> SyncReport:
+    """One cycle of the engine. A first signal ends it after the item under way, a second one at once."""
+    with Undivided(signal.SIGINT, signal.SIGTERM) as undivided:
+        done = engine.sync(dry_run=dry_run, stop=lambda: undivided.noted)
+    return done.replace(stopped=True) if undivided.noted else done
 
 
 def _rounds(host: Host, engine: Engine) -> SyncReport:
     """One cycle, and more for what had to wait only a moment: ten new comments take ten pauses, not ten syncs."""
     deadline_s = host.monotonic_s() + ROUNDS_S_MAX
-    done = engine.sync()
-    while host.monotonic_s() < deadline_s:
+    done = _turn(engine)
+    while not done.stopped and host.monotonic_s() < deadline_s:
         pause_ms = done.parked_until_ms - host.now().at_ms
         if not done.parked_until_ms or pause_ms > PAUSE_MS_MAX:
             break
         host.sleep(max(0, pause_ms) / 1000)
-        done = joined(done, engine.sync())
+        done = joined(done, _turn(engine))
     return done
 
 
@@ -120,7 +132,7 @@ def _status(session: Session) -> Report:
 
 @contextmanager
 def _terminable() -> Generator[None]:
-    """SIGTERM ends us as Ctrl-C does: at once and in order. What is under way is queued, or found again by its mark."""
+    """SIGTERM ends us as Ctrl-C does: at once while nothing is under way, else after the item that is."""
     try:
         before = signal.signal(signal.SIGTERM, _interrupt)
     except ValueError:  # not the main thread: no signal arrives here

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from sharedstate.sync.board import Failed
 from sharedstate.sync.model import INTERNAL_PRIMARY, MIRROR_ONLY
 from sharedstate.sync.policy import CANCELLED_REASON
 from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.model import ABANDONED, CLAIMED, COMPLETE, FAILED, NEW
 from sharedstate.tasks.outcomes import Lost, Refused
+from sharedstate.testing.board import Trouble
 from tests.unit.sync.stage import HOUR_S, TASK, Stage
 
 
@@ -360,3 +362,18 @@ def test_what_one_machine_completes_ends_the_attempt_of_another_by_the_card() ->
     lost = stage.here.renew()
     assert isinstance(lost, Lost)
     assert lost.reason == why.TASK_ALREADY_COMPLETE
+
+
+def test_a_card_that_a_person_put_back_after_a_move_whose_answer_was_lost_stays() -> None:
+    stage = Stage()
+    stage.here.claim()
+    stage.here.sync()
+    stage.here.release(FAILED)
+    lost = Failed(kind="transient", detail="502", applied=True)
+    stage.break_next(Trouble(answer=lost, applied=True), verb="move")
+    stage.here.sync()
+    stage.board.place_card(TASK, "In progress")
+    for _ in range(3):
+        stage.pass_s(HOUR_S)
+        stage.here.sync()
+    assert stage.board.item(TASK).card.status == "In progress"
