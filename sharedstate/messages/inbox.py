@@ -205,19 +205,23 @@ class Inbox:
             acknowledge(self._store, agent, guidance)
         return mark
 
-    def reset(self, agent: str, *, up_to: int = 0, by: str = "") -> Watermark:
+    def reset(self, agent: str, *, up_to: int = 0, by: str = "", reason: str = "") -> Watermark:
         """Forget the watermark, so that everything above `up_to` is unread again: audited, the only way backwards.
 
         It does not go forwards: `InvalidInput` for an `up_to` above the watermark. Acknowledgements that came, stay.
+        The trail keeps `by` and `reason` (secrets in it are masked), about `inbox:AGENT`.
         """
+        from sharedstate.claims.masking import masked
+
         agent = check_agent(agent)
+        told = masked(reason)
         if up_to < 0:
             raise InvalidInput(f"up_to is {up_to}; a sequence is 0 or more")
         self._books.ready(agent)
 
         def decide(snapshot: Snapshot) -> Decision[InboxState | policy.Refusal]:
             state = InboxState(agent=agent) if snapshot.value is None else load_inbox(agent, snapshot.value)
-            return policy.decide_reset(state, up_to=up_to, by=by)
+            return policy.decide_reset(state, up_to=up_to, by=by, reason=told)
 
         return _watermark(self._store.transact(INBOXES, agent, decide, journal=AUDIT))
 

@@ -132,7 +132,7 @@ def decide_ack(state: InboxState, *, up_to: int, sequences: Sequence[int]) -> De
     return Decision(result=read, write=KEEP if read == state else dump_inbox(read))
 
 
-def decide_reset(state: InboxState, *, up_to: int, by: str) -> Decision[InboxState | Refusal]:
+def decide_reset(state: InboxState, *, up_to: int, by: str, reason: str) -> Decision[InboxState | Refusal]:
     """Forget the watermark: the only way backwards, asked for by name, and told to the audit trail.
 
     Forwards it would pass over messages that nobody has acknowledged, and leave their senders waiting.
@@ -142,7 +142,7 @@ def decide_reset(state: InboxState, *, up_to: int, by: str) -> Decision[InboxSta
             result=Refusal(reason=f"up_to is {up_to}, above the watermark {state.up_to}: acknowledge instead")
         )
     read = state.replace(up_to=up_to, above=())
-    told = event("flags_reset", task=state.agent, by=by, was=state.up_to, up_to=up_to)
+    told = event("flags_reset", task=f"inbox:{state.agent}", by=by, reason=reason or None, was=state.up_to, up_to=up_to)
     return Decision(result=read, write=dump_inbox(read), events=(told,))
 
 

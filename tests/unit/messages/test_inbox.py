@@ -172,9 +172,10 @@ def test_a_reset_is_the_way_back_and_stands_in_the_audit_trail(site: Site) -> No
     for number in range(3):
         site.inbox.receive(message(site.host, "bob", str(number)))
     site.inbox.ack("bob", up_to=3)
-    assert site.inbox.reset("bob", up_to=1, by="eve") == Watermark(agent="bob", up_to=1)
+    assert site.inbox.reset("bob", up_to=1, by="eve", reason="lost, token=abc") == Watermark(agent="bob", up_to=1)
     told = [entry.value for entry in site.store.read("audit")]
-    assert told == [{"type": "flags_reset", "task": "bob", "by": "eve", "was": 3, "up_to": 1}]
+    why = {"by": "eve", "reason": "lost, token=…"}
+    assert told == [{"type": "flags_reset", "task": "inbox:bob", **why, "was": 3, "up_to": 1}]
     with pytest.raises(InvalidInput):
         site.inbox.reset("bob", up_to=4)
 
