@@ -12,7 +12,8 @@ from typing import Any
 from sharedstate.clock import parse_duration_ms
 from sharedstate.errors import InvalidInput
 from sharedstate.values import Value
-from sharedstate_cli.table import BY_NAME, EVERYWHERE, GROUPS, Command, Param
+from sharedstate_cli.grammar import Command, Param
+from sharedstate_cli.table_hot import EVERYWHERE, GROUPS, HOT_BY_NAME
 
 NUMBER_DIGITS_MAX = 18
 
@@ -34,8 +35,8 @@ class Parsed(Value):
 
 def parse(argv: Sequence[str]) -> Parsed | None:
     """The command line of a hot verb, or None when the full parser must look at it. Raises `Usage` for a bad value."""
-    command = BY_NAME.get(argv[0]) if argv else None
-    if command is None or not command.hot:
+    command = HOT_BY_NAME.get(argv[0]) if argv else None
+    if command is None:
         return None
     words, rest = split_rest(command, argv[1:])
     raw = _raw_values(command, words)

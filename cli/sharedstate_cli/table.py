@@ -8,29 +8,31 @@ from __future__ import annotations
 from typing import Final
 
 from sharedstate_cli.grammar import Command, Param
-from sharedstate_cli.options import (
-    EVERYWHERE,
-    FORCE,
-    INTERVALS,
-    JOB,
-    LEASE,
-    LIVE_OR_STDIN,
-    OWNER,
-    REOPEN,
-    REPO,
-    SCHEDULERS,
-    SYNC,
-    TASK,
-    TASK_OR_STDIN,
-    TIMELINE,
-    TOKEN,
-)
+from sharedstate_cli.options import TASK
+from sharedstate_cli.table_board import BOARD
+from sharedstate_cli.table_hot import EVERYWHERE, GROUPS, HOT
+from sharedstate_cli.table_messages import MESSAGE_SCHEMAS, MESSAGES
 from sharedstate_cli.table_services import SERVICES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
 
-STATUSES: Final = ("new", "claimed", "complete", "failed", "abandoned", "all")
-ENDINGS: Final = ("complete", "failed", "abandoned")
+TIMELINE: Final = (
+    Param(
+        name="svg",
+        flags=("--svg",),
+        metavar="FILE",
+        ids="file",
+        about="Draw a picture into this file; - is stdout; default: a chart in plain text.",
+    ),
+    Param(
+        name="journal",
+        flags=("--journal",),
+        metavar="FILE",
+        ids="file",
+        about="A journal file to read instead of the state root's.",
+    ),
+)
+
 SCHEMAS: Final = (
     "record",
     "event",
@@ -55,103 +57,19 @@ SCHEMAS: Final = (
     "service-denial",
     "lanes",
     "audit",
+    *MESSAGE_SCHEMAS,
     "error",
 )
 SHELLS: Final = ("bash", "zsh", "fish")
-# Words that begin the names of several commands.
-GROUPS: Final = {
-    "board": "What the board shows of a task, and whose word counts there.",
-    "schedule": "Let a scheduler of yours run sweeps and syncs.",
-    "service": "Services that several lanes use, with one owner each.",
-    "config": "Settings, and where their values come from.",
-}
 
+_HOT: Final = {command.name: command for command in HOT}
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command(
-        name="claim",
-        about="Claim a task: exclusively yours until released or stale.",
-        handler="sharedstate_cli.verbs.claim:claim",
-        hot=True,
-        params=(TASK_OR_STDIN, OWNER, *LEASE[:1], TOKEN, *LEASE[1:], *FORCE, REOPEN),
-        details="Exit code 0: yours; 3: refused, held by another or complete; 6: ignored or retries exhausted.",
-    ),
-    Command(
-        name="renew",
-        about="Show that the owner of a claim is alive.",
-        handler="sharedstate_cli.verbs.renew:renew",
-        hot=True,
-        params=(LIVE_OR_STDIN, OWNER, TOKEN),
-        details="Exit code 0: still yours; 4: lost, stop working; 5: no such claim; 75: unknown, go on within the ttl.",
-    ),
-    Command(
-        name="release",
-        about="End a claim with its outcome.",
-        handler="sharedstate_cli.verbs.release:release",
-        hot=True,
-        params=(
-            LIVE_OR_STDIN,
-            Param(
-                name="status",
-                flags=("--status",),
-                kind="choice",
-                choices=ENDINGS,
-                default="complete",
-                about="How the attempt ended.",
-            ),
-            Param(name="error", flags=("--error",), metavar="TEXT", about="What went wrong, kept with the task."),
-            OWNER,
-            TOKEN,
-        ),
-        details="Exit code 0: ended (a repeated release is fine); 4: not yours any more; 5: no such claim.",
-    ),
-    Command(
-        name="run",
-        about="Run a program under a claim: claim, renew, release by its result.",
-        handler="sharedstate_cli.verbs.run:run",
-        hot=True,
-        rest=True,
-        params=(
-            TASK,
-            OWNER,
-            *LEASE,
-            *FORCE,
-            REOPEN,
-            Param(
-                name="grace",
-                flags=("--grace",),
-                kind="duration",
-                about="From SIGTERM to SIGKILL, if lost; default: 10s.",
-            ),
-        ),
-        details="Signals are forwarded; the exit code is the program's own (above 128: a signal; 127, 126: no start), "
-        "3 or 6 when the claim is refused and nothing runs, 4 when it is lost. The program gets SHARED_STATE_TASK, "
-        "SHARED_STATE_FENCE and SHARED_STATE_OWNER. With --json its stdout goes to stderr.",
-    ),
-    Command(
-        name="next",
-        about="Claim the first task that can be claimed.",
-        handler="sharedstate_cli.verbs.next:claim_next",
-        hot=True,
-        params=(
-            Param(
-                name="source",
-                flags=("--from",),
-                metavar="FILE|-",
-                ids="file",
-                about="Candidates in order, one id a line; - is standard input; default: known tasks, oldest first.",
-            ),
-            OWNER,
-            *LEASE,
-        ),
-        details="Ignored, held, complete and exhausted tasks are passed over. Exit code 5: nothing eligible.",
-    ),
-    Command(
-        name="show",
-        about="Show one task.",
-        handler="sharedstate_cli.verbs.show:show",
-        hot=True,
-        params=(TASK,),
-    ),
+    _HOT["claim"],
+    _HOT["renew"],
+    _HOT["release"],
+    _HOT["run"],
+    _HOT["next"],
+    _HOT["show"],
     Command(
         name="log",
         about="Show the history of one task.",
@@ -161,30 +79,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
             Param(name="limit", flags=("--limit",), kind="number", about="Only the latest N entries (at least 1)."),
         ),
     ),
-    Command(
-        name="list",
-        about="List tasks; without options the live claims.",
-        handler="sharedstate_cli.verbs.list:list_tasks",
-        hot=True,
-        params=(
-            Param(
-                name="status",
-                flags=("--status",),
-                kind="choice",
-                choices=STATUSES,
-                about="Only tasks in this status; default: claimed.",
-            ),
-            Param(name="owner", flags=("--owner",), metavar="ID", about="Only tasks held by this owner."),
-            Param(
-                name="stale",
-                flags=("--stale",),
-                kind="flag",
-                default=False,
-                about="Only claims that may be taken over.",
-            ),
-            Param(name="archived", flags=("--archived",), kind="flag", default=False, about="Archived tasks instead."),
-        ),
-    ),
+    _HOT["list"],
     Command(
         name="status",
         about="Counts by status, stale claims, counters from the journal.",
@@ -206,66 +101,10 @@ COMMANDS: Final[tuple[Command, ...]] = (
         details="Exit code 0 also when something was found, so that a scheduler stays quiet, and when another sweep of "
         "this state root is running.",
     ),
-    Command(
-        name="sync",
-        about="Mirror task state to the board, bring home what people changed there.",
-        handler="sharedstate_cli.verbs.sync:sync",
-        params=SYNC,
-        details="Exit code 0 also when something waits, and when another sync of this state root is running; 75: the "
-        "board could not be reached; 78: no repository, no token, or no right. --every goes on whatever fails.",
-    ),
-    Command(
-        name="board show",
-        about="Show one task as the board shows it.",
-        handler="sharedstate_cli.verbs.board:show",
-        params=(TASK, REPO),
-        details="Exit code 5: the board has no such item; 75: it could not be reached.",
-    ),
-    Command(
-        name="board adopt",
-        about="Report which state comments on the board count, which not, and why.",
-        handler="sharedstate_cli.verbs.board:adopt",
-        params=(
-            Param(name="task", flags=("--task",), metavar="TASK", ids="all", about="Only those of this task."),
-            REPO,
-        ),
-        details="Changes nothing, and says what to configure to trust an author.",
-    ),
-    Command(
-        name="schedule print",
-        about="Print what would make a scheduler run sweeps and syncs.",
-        handler="sharedstate_cli.verbs.schedule:show",
-        params=(*SCHEDULERS, *INTERVALS, JOB),
-        details="Default: launchd on macOS, systemd where it runs, else cron.",
-    ),
-    Command(
-        name="schedule install",
-        about="Have a scheduler of yours run sweeps and syncs.",
-        handler="sharedstate_cli.verbs.schedule:install",
-        params=(*SCHEDULERS, *INTERVALS, JOB),
-        details="Installing twice changes nothing.",
-    ),
-    Command(
-        name="schedule remove",
-        about="Take back what `schedule install` installed.",
-        handler="sharedstate_cli.verbs.schedule:remove",
-        params=(*SCHEDULERS, JOB),
-    ),
-    Command(
-        name="schedule status",
-        about="Show what of it is installed.",
-        handler="sharedstate_cli.verbs.schedule:status",
-        params=SCHEDULERS,
-    ),
+    *BOARD,
+    *MESSAGES,
     *SERVICES,
-    Command(
-        name="retry-check",
-        about="Say whether a task may be claimed now, and why.",
-        handler="sharedstate_cli.verbs.retry_check:retry_check",
-        hot=True,
-        params=(TASK,),
-        details="Exit code 0: eligible; 3: held or complete; 6: ignored or retries exhausted.",
-    ),
+    _HOT["retry-check"],
     Command(
         name="ignore",
         about="Ask the fleet to leave a task alone.",
@@ -366,12 +205,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
             ),
         ),
     ),
-    Command(
-        name="whoami",
-        about="Show the owner that claims are made for, and the state root.",
-        handler="sharedstate_cli.verbs.whoami:whoami",
-        hot=True,
-    ),
+    _HOT["whoami"],
     Command(
         name="schema",
         about="Print the JSON Schemas of files and outputs.",
@@ -392,6 +226,6 @@ COMMANDS: Final[tuple[Command, ...]] = (
         params=(Param(name="words", metavar="COMMAND", many=True, about="A command, or the first word of several."),),
         details="The same as --help behind the command.",
     ),
-    Command(name="version", about="Print the version.", handler="sharedstate_cli.verbs.version:version", hot=True),
+    _HOT["version"],
 )
 BY_NAME: Final = {command.name: command for command in COMMANDS}

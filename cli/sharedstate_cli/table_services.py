@@ -5,7 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from sharedstate_cli.grammar import Command, Param
-from sharedstate_cli.options import GRACE, OWNER, SERVICE, SERVICE_FORCE
+from sharedstate_cli.options import OWNER
+
+SERVICE: Final = Param(name="name", metavar="NAME", required=True, about="Name of the service.")
+SERVICE_FORCE: Final = (
+    Param(
+        name="force",
+        flags=("--force",),
+        kind="flag",
+        default=False,
+        about="Although it is another owner's; audited, needs --reason.",
+    ),
+    Param(name="reason", flags=("--reason",), metavar="TEXT", about="Why --force is right; kept in the trail."),
+)
+GRACE: Final = Param(
+    name="grace", flags=("--grace",), kind="duration", about="From SIGTERM to SIGKILL, at most 10m; default: 10s."
+)
+
 
 SERVICES: Final[tuple[Command, ...]] = (
     Command(

@@ -15,6 +15,7 @@ from sharedstate_cli.hot import Usage
 if TYPE_CHECKING:
     from sharedstate_adapters.github.board import GitHubBoard
     from sharedstate_adapters.github.survey import StateComment
+    from sharedstate_adapters.http.reading import UnionInbox
     from sharedstate_adapters.http.serving import Serving
     from sharedstate_cli.session import Session
 
@@ -98,6 +99,18 @@ def gateway(session: Session, *, host: str, ports: tuple[int, ...], writes: bool
         ) from error
     made = Gateway(session.state, token=session.state.settings.http_token, writes=writes, hosts=hosts)
     return Serving(made.app, bound(host, ports))
+
+
+def inboxes_behind(session: Session, urls: tuple[str, ...], *, timeout_s: float) -> UnionInbox:
+    """The inboxes of these gateways as one. Raises `BadSettings`."""
+    try:
+        from sharedstate_adapters.http.reading import UnionInbox
+    except ImportError as error:
+        raise BadSettings(
+            f"endpoints by HTTP need {error.name}, which is not installed", hint="pip install 'sharedstate[http]'"
+        ) from error
+    state = session.state
+    return UnionInbox.of(urls, settings=state.settings, host=state.host, local=state.local_store, timeout_s=timeout_s)
 
 
 @contextmanager

@@ -88,6 +88,19 @@ def test_the_hook_runs_the_command_once_and_skips_politely(tmp_path: Path) -> No
     assert (again.returncode, again.stdout) == (0, "nightly: somebody else has it, or it is done\n")
 
 
+def test_the_unread_hook_is_silent_without_news_and_never_fails(tmp_path: Path) -> None:
+    nothing = run("unread_hook.sh", "desk/bob", root=tmp_path)
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "")
+    with SharedState.open(tmp_path, owner="somebody") as state:
+        state.outbox.send(sender="desk/ada", to="desk/bob", body="hello")
+    news = run("unread_hook.sh", "desk/bob", "build", root=tmp_path)
+    assert (news.returncode, news.stderr) == (0, "")
+    assert news.stdout == "unread: 1 letter from desk/ada (claims unread desk/bob)\n"
+    broken = run("unread_hook.sh", "*", root=tmp_path)
+    assert (broken.returncode, broken.stderr) == (0, "")
+    assert broken.stdout.startswith("unread: unknown (")
+
+
 def test_the_hook_passes_on_the_exit_code_of_a_failed_command(tmp_path: Path) -> None:
     failed = run("hook.sh", "nightly", sys.executable, "-c", "raise SystemExit(17)", root=tmp_path)
     assert failed.returncode == 17

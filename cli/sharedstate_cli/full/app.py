@@ -21,11 +21,11 @@ from sharedstate_cli.table import COMMANDS, EVERYWHERE, GROUPS, Command, Param
 
 PROGRAM = "claims"
 COMPLETE_VARIABLE = "_CLAIMS_COMPLETE"
-ABOUT = "Claims, task state and sweeps shared by a fleet of agents that work on one repository."
+ABOUT = "Claims, task state and messages shared by a fleet of agents that work on one repository."
 EPILOG = (
     "Every command takes --json, --dir PATH and --help, before or behind its name; see claims help COMMAND.\n\n"
     "Exit codes: 0 done, 1 unexpected, 2 usage, 3 held by another, 4 lost, 5 not found, 6 exhausted or ignored, "
-    "7 corrupt, 75 try again, 78 configuration."
+    "7 corrupt, 9 queued, 75 try again, 78 configuration."
 )
 _GROUPS = frozenset(command.name.rpartition(" ")[0] for command in COMMANDS)  # the program itself is one, too: ""
 

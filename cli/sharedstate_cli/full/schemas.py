@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from sharedstate.events import EVENT_TYPES
 from sharedstate.tasks.model import HISTORY_ENTRIES_MAX
 from sharedstate_cli.full.board_schemas import BoardItem, Sync, SyncStatusAnswer, Trust
+from sharedstate_cli.full.message_schemas import MESSAGE_MODELS, FlushField, MailSweepField, OutboxCountsField
 from sharedstate_cli.full.service_schemas import AuditTrail, Lanes, Service, ServiceDenial, Services
 from sharedstate_cli.full.shapes import Count, Fence, Moment, NotOk, Ok, Open, Seconds, Status, TaskId
 from sharedstate_cli.table import SCHEMAS
@@ -249,6 +250,7 @@ class StatusAnswer(Ok):
     retries: Count
     unreadable: Count
     counters: CountersField
+    outbox: OutboxCountsField | None = None
 
 
 class SweptField(Open):
@@ -259,18 +261,6 @@ class SweptField(Open):
     fence: Fence
     reason: str
     age_s: Seconds
-
-
-class FlushField(Open):
-    """What a flush of the outbox did; `waiting` is what is left for the next one."""
-
-    total: Count
-    sent: Count
-    failed: Count
-    dead: Count
-    waiting: Count
-    damaged: list[str]
-    oldest_age_s: Annotated[float, Field(ge=0)] | None = None
 
 
 class Sweep(Ok):
@@ -284,6 +274,7 @@ class Sweep(Ok):
     conflicts: list[str] = Field(default_factory=list)
     unreadable: list[UnreadableField] = Field(default_factory=list)
     outbox: FlushField | None = None
+    messages: MailSweepField | None = None
     skipped: Literal["already_running"] | None = None
     holder_pid: int | None = None
 
@@ -355,6 +346,7 @@ MODELS: dict[str, type[BaseModel]] = dict(
             ServiceDenial,
             Lanes,
             AuditTrail,
+            *MESSAGE_MODELS,
             Error,
         ),
         strict=True,

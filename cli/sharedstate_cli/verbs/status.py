@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sharedstate.messages.model import OutboxCounts
 from sharedstate.metrics import Counters, fold
 from sharedstate.tasks.model import CLAIMED, STATUSES
 from sharedstate.tasks.service import Statistics
 from sharedstate_cli.report import Grid, Report
 from sharedstate_cli.session import Session
+from sharedstate_cli.verbs.outbox import counts_document, counts_rows, outbox_counts
 
 
 def status(session: Session) -> Report:
@@ -16,6 +18,7 @@ def status(session: Session) -> Report:
         lambda: (state.tasks.statistics(), fold(entry.value for entry in state.events())),
         label="reading tasks and journal",
     )
+    box = outbox_counts(session)
     document = {
         "ok": True,
         "root": state.root,
@@ -29,17 +32,21 @@ def status(session: Session) -> Report:
         "retries": counts.retries,
         "unreadable": counts.unreadable,
         "counters": counters.fields(),
+        "outbox": None if box is None else counts_document(box),
     }
     notes = (f"{counts.unreadable} unreadable; `claims doctor` names them",) if counts.unreadable else ()
-    return Report(document=document, grid=_grid(state.root, state.identity.owner, counts, counters), notes=notes)
+    grid = _grid(state.root, state.identity.owner, counts, counters, box)
+    return Report(document=document, grid=grid, notes=notes)
 
 
-def _grid(root: str, owner: str, counts: Statistics, counters: Counters) -> Grid:
+def _grid(root: str, owner: str, counts: Statistics, counters: Counters, box: OutboxCounts | None) -> Grid:
     rows = [("state root", root), ("owner", owner)]
     rows += [(name, str(counts.by_status.get(name, 0))) for name in STATUSES]
     rows += [("stale", str(counts.stale)), ("ignored", str(counts.ignored))]
     rows += [("attempts", f"{counts.attempts}, {counts.retries} of them retries")]
     rows += [(f"events {name}", str(count)) for name, count in counters.by_type.items()]
     rows += [(f"  {name}", str(count)) for name, count in counters.by_reason.items()]
+    waiting = () if box is None else counts_rows(box)
+    rows += [(f"outbox {name}", text) for name, text in waiting] or [("outbox", "unknown")]
     tones = tuple("warn" if name == "stale" and counts.stale else "" for name, _ in rows)
     return Grid(columns=(), rows=tuple(rows), tones=tones)

@@ -7,11 +7,14 @@ from typing import Any
 from sharedstate import logs
 from sharedstate.errors import StoreError
 from sharedstate.messages.model import FlushReport
+from sharedstate.messages.retention import MailSweep
 from sharedstate.tasks.outcomes import Swept
 from sharedstate_cli.alone import alone, busy_report
 from sharedstate_cli.human import ago
-from sharedstate_cli.report import Report
+from sharedstate_cli.letters import count_of
+from sharedstate_cli.report import Report, compact
 from sharedstate_cli.session import Session
+from sharedstate_cli.verbs.outbox import flush_document
 from sharedstate_cli.views import unreadable_documents, unreadable_notes
 
 
@@ -29,6 +32,7 @@ def sweep(session: Session, *, dry_run: bool) -> Report:
 def _sweep(session: Session, *, dry_run: bool) -> Report:
     done = session.busy(lambda: session.state.claims.sweep(dry_run=dry_run), label="sweeping")
     flushed = None if dry_run else session.busy(lambda: _flush(session), label="delivering messages")
+    tidied = session.busy(lambda: _tidy(session, dry_run=dry_run), label="sweeping messages")
     document = {
         "ok": True,
         "dry_run": done.dry_run,
@@ -38,7 +42,10 @@ def _sweep(session: Session, *, dry_run: bool) -> Report:
         "reconciled": list(done.reconciled),
         "conflicts": list(done.conflicts),
         "unreadable": unreadable_documents(done.unreadable),
-        **({} if flushed is None else {"outbox": _flushed(flushed)}),
+        **compact(
+            outbox=None if flushed is None else flush_document(flushed),
+            messages=None if tidied is None else _tidied(tidied),
+        ),
     }
     would = "would have " if dry_run else ""
     lines = [
@@ -52,10 +59,12 @@ def _sweep(session: Session, *, dry_run: bool) -> Report:
         f"{done.examined} live claims examined, {would}ended {len(done.swept)}, {would}archived {len(done.archived)}"
     )
     if flushed is not None and flushed.total:
-        lines.append(
-            f"{flushed.total} messages waited: {flushed.sent} sent, {flushed.dead} dead, {flushed.failed} failed"
-        )
+        waited = f"{count_of(flushed.total, 'message')} waited"
+        lines.append(f"{waited}: {flushed.sent} sent, {flushed.dead} dead, {flushed.failed} failed")
+    if tidied is not None and tidied.messages:
+        lines.append(f"{would}removed {count_of(tidied.messages, 'message')} that everybody has read long ago")
     damaged = () if flushed is None else tuple(f"damaged in the outbox: {name}" for name in flushed.damaged)
+    damaged += () if tidied is None else unreadable_notes(tidied.unreadable)
     return Report(document=document, lines=tuple(lines), notes=(*unreadable_notes(done.unreadable), *damaged))
 
 
@@ -68,15 +77,22 @@ def _flush(session: Session) -> FlushReport | None:
         return None
 
 
-def _flushed(report: FlushReport) -> dict[str, Any]:
+def _tidy(session: Session, *, dry_run: bool) -> MailSweep | None:
+    """Old mail that everybody has read; as above."""
+    try:
+        return session.state.inbox.sweep(dry_run=dry_run)
+    except StoreError as error:
+        logs.warn("old messages were not swept: %s", error)
+        return None
+
+
+def _tidied(done: MailSweep) -> dict[str, Any]:
     return {
-        "total": report.total,
-        "sent": report.sent,
-        "failed": report.failed,
-        "dead": report.dead,
-        "waiting": report.waiting,
-        "damaged": list(report.damaged),
-        "oldest_age_s": None if report.oldest_age_ms is None else report.oldest_age_ms / 1000,
+        "messages": done.messages,
+        "pages": done.pages,
+        "acknowledgements": done.acknowledgements,
+        "unreadable": unreadable_documents(done.unreadable),
+        "due": done.due,
     }
 
 

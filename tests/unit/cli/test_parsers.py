@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sharedstate_cli import hot
+from sharedstate_cli import hot, table_hot
 from sharedstate_cli.full import app
 from sharedstate_cli.hot import Parsed, Usage
 from sharedstate_cli.main import load
@@ -17,6 +17,11 @@ from sharedstate_cli.table import BY_NAME, COMMANDS, EVERYWHERE, GROUPS, Command
 from tests.unit.cli.shell import Shell
 
 HOT = [command for command in COMMANDS if command.hot]
+
+
+def test_the_fast_parser_knows_every_hot_verb_and_no_other() -> None:
+    assert sorted(table_hot.HOT_BY_NAME) == sorted(command.name for command in HOT)
+    assert all(BY_NAME[name] is command for name, command in table_hot.HOT_BY_NAME.items())
 
 
 def verdict(parse: object, words: Sequence[str]) -> object:
@@ -70,6 +75,11 @@ def agree(words: Sequence[str]) -> bool:
         "run T --owner -- ls",
         "list --stale --stale",
         "list extra",
+        "unread desk/bob --hook",
+        "unread --hook --phase=build desk/bob",
+        "unread",
+        "unread a b",
+        "unread a --phase",
         "next --from - --ttl 1s",
         "show T --help",
         "show --help T",
