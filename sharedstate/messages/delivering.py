@@ -175,6 +175,13 @@ class Courier:
         self._spool.change_delivery(parcel.envelope.id, decide)
 
     def _is_mine(self, parcel: Parcel, delivery: Delivery) -> bool:
+        """Whether this try is still the one that counts: nobody has taken the message over, or settled it."""
+        try:
+            stands = self._spool.parcel(parcel.envelope.sender, parcel.envelope.id)
+        except Corrupt:
+            return False  # damaged meanwhile: it is told, and nothing is done to it
+        if stands is None or stands.life != parcel.life:
+            return False
         known = self._spool.delivery(parcel.envelope.id)
         return _nonce(policy.current(parcel, known)) == _nonce(delivery)
 

@@ -78,6 +78,8 @@ class Post:
             tried = self._courier.settle(parcel, delivery, answer)
             if tried.outcome == "dead":
                 return _refused(parcel.envelope, tried.reason, answer)
+            if tried.outcome == "waiting":
+                return Queued(envelope=parcel.envelope, reason="another process took it over: it lasted too long")
             if tried.outcome == "failed" and tried.delivery is not None:
                 self._spool.count(messages=1, bytes_=policy.weigh(parcel.envelope))
                 wait_ms = self._spool.store.now().at_ms + tried.delivery.wait_ms

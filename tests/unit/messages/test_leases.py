@@ -103,6 +103,25 @@ def test_who_was_overtaken_by_another_does_not_undo_what_that_one_did() -> None:
     assert [event["type"] for event in office.events()] == ["message_sent"]
 
 
+@pytest.mark.parametrize("late", [NO, DOWN], ids=["rejected", "deferred"])
+def test_a_send_that_was_overtaken_does_not_undo_what_the_other_did(late: Answer) -> None:
+    """The same for the first try of a send, which has written no note about its delivery."""
+    office = Office()
+
+    def slow(envelope: Envelope) -> Answer | None:
+        if len(office.post.calls) == 1:
+            office.pass_s(61)
+            assert office.desk().flush().sent == 1
+            return late
+        return None
+
+    office.post.script = slow
+    office.queued("one")
+    assert [event["type"] for event in office.events()] == ["message_sent"]
+    assert office.outbox.list() == []
+    assert list(office.memory.scan(DELIVERIES)) == []
+
+
 # Damage
 
 
