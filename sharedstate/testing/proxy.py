@@ -77,6 +77,12 @@ class FaultProxy:
         with self._gate:
             self._script.extend(faults)
 
+    def calm(self) -> None:
+        """No more faults: every connection from now on is passed on."""
+        with self._gate:
+            self._script.clear()
+            self._mix, self.default = (), "pass"
+
     def drop_connections(self) -> None:
         """Reset every connection that is open now."""
         with self._gate:

@@ -13,8 +13,8 @@ from sharedstate import SharedState, TaskView
 from sharedstate.testing.github import FakeGitHub
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-# Run elsewhere: the fleet and its parts by `test_demo.py`.
-ELSEWHERE = {"fleet.py", "fleet_parts"}
+# Run elsewhere: the fleet and its parts by `test_demo.py`, parts by their programs.
+ELSEWHERE = {"fleet.py", "fleet_parts", "lanes_parts"}
 
 
 def run(name: str, *words: str, root: Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def run(name: str, *words: str, root: Path, **more: str) -> subprocess.Completed
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         cwd=EXAMPLES.parent,
     )
@@ -70,6 +70,14 @@ def test_the_orchestrator_finishes_all_tasks_and_retries_the_flaky_ones(tmp_path
     assert done.returncode == 0, done.stderr
     assert "10 complete, 12 attempts, 2 retries" in done.stdout
     assert set(statuses(tmp_path).values()) == {"complete"}
+
+
+def test_three_lanes_lose_both_gateways_and_no_message(tmp_path: Path) -> None:
+    done = run("three_lanes.py", root=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    proof = done.stdout.partition("proof")[2].splitlines()
+    assert [line.split()[0] for line in proof[1:7]] == ["yes"] * 6
+    assert "both gateways are stopped by their owner" in proof[7]
 
 
 def test_scopes_keep_two_agents_out_of_one_folder(tmp_path: Path) -> None:
