@@ -17,18 +17,22 @@ _NAMES: Final = (
 )
 # In quotes that are themselves escaped (JSON within JSON), in quotes (perhaps cut off), or up to what ends a word.
 _VALUE: Final = r"""(?:\\"(?:[^"\\]|\\[^"])*(?:\\")?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"'<>)\]}]+)"""
+# What a header says: in quotes, or the rest of the line, quotes included.
+_REST: Final = r"""(?:\\"(?:[^"\\\r\n]|\\[^"\r\n])*(?:\\")?|"(?:[^"\\\r\n]|\\.)*"?|'[^'\r\n]*'?|(?!\s{0,3}…)[^\r\n]+)"""
 # In this order: what spans lines first, then what stands in a pair, then what is known by its own shape.
 _RULES: Final = (
     # A block that was cut off has no end.
     (re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)", re.DOTALL), MASK),
-    # Up to the last @ before the path: passwords may hold one.
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#]+@"), rf"\1{MASK}@"),
+    # Up to the last @ of the word: passwords may hold one, and a slash.
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)(?:[^\s/?#]+|[^\s/?#:@]{0,200}:[^\s\"'<>]{1,300})@"), rf"\1{MASK}@"),
     (
         re.compile(
-            r"""(?i)\b((?:proxy-)?authorization|x-api-key|(?:set-)?cookie)(\\?["']?\s{0,3}[:=]\s{0,3})[^\r\n"']+"""
+            rf"""(?i)\b((?:proxy-)?authorization|x-api-key|(?:set-)?cookie)(\\?["']?\s{{0,3}}[:=]\s{{0,3}}){_REST}"""
         ),
         rf"\1\2{MASK}",
     ),
+    (re.compile(r"(?<![^\s])(-u|--user)([= ]\s{0,3})[^\s:]{1,200}:\S+"), rf"\1\2{MASK}"),
+    (re.compile(r"(?i)(hooks\.slack\.com/services/)\S+"), rf"\1{MASK}"),
     (re.compile(r"(?i)\b(bearer)\s{1,3}[^\s,;\"']{4,}"), rf"\1 {MASK}"),
     (
         re.compile(
@@ -41,7 +45,10 @@ _RULES: Final = (
     (re.compile(r"(?<![A-Za-z0-9])(?:sk-[A-Za-z0-9_-]{16,}|[rs]k_(?:live|test)_[A-Za-z0-9]{8,})"), MASK),
     (re.compile(r"(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}|AIza[A-Za-z0-9_-]{30,}"), MASK),
     (
-        re.compile(r"glpat-[A-Za-z0-9_-]{8,}|xox[a-z]-[A-Za-z0-9-]{8,}|npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_-]{20,}"),
+        re.compile(
+            r"glpat-[A-Za-z0-9_-]{8,}|xox[a-z]-[A-Za-z0-9-]{8,}|npm_[A-Za-z0-9]{20,}|pypi-[A-Za-z0-9_-]{20,}"
+            r"|(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{20,}|ya29\.[A-Za-z0-9_-]{20,})"
+        ),
         MASK,
     ),
     (re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"), MASK),

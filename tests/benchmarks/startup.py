@@ -14,7 +14,7 @@ from tests.benchmarks.table import Broken, Row, at_most, missing
 
 VERB_RATIO_MAX = 3.5
 IMPORT_RATIO_MAX = 3.0
-HOT_VERBS = ("claim", "renew", "show", "list", "release", "run")
+HOT_VERBS = ("claim", "renew", "show", "list", "release", "run", "unread", "unread --hook")
 _BARE = [sys.executable, "-c", "pass"]
 _WARM_UPS = 2
 # What a release waits for: an old file replaced durably, and a line appended durably.
@@ -109,6 +109,8 @@ def _verbs(claims: list[str]) -> dict[str, Argv]:
         "list": lambda number: [*claims, "list"],
         "release": verb("release"),
         "run": verb("run", "--", "true"),
+        "unread": lambda number: [*claims, "unread", "bench/agent"],
+        "unread --hook": lambda number: [*claims, "unread", "bench/agent", "--hook"],
     }
 
 

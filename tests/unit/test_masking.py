@@ -23,6 +23,8 @@ SECRETS = {
     "payment key": "sk_live_aB3aB3aB3aB3",
     "cloud key": "AKIAIOSFODNN7EXAMPLE",
     "maps key": "AIza" + "aB3_-" * 7,
+    "model hub": "hf_aB3aB3aB3aB3aB3aB3aB3",
+    "signed-in user": "ya29.aB3_-aB3aB3aB3aB3aB3aB3",
     "other forge": "glpat-aB3_aB3-aB3aB3",
     "chat": "xoxb-123456789012-aB3aB3aB3",
     "web token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.aB3-_aB3",
@@ -30,6 +32,13 @@ SECRETS = {
     "block that was cut off": "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r",
 }
 PAIRS = (
+    ('{"authorization": "Basic dTpw", "x": 1}', "dTpw"),
+    ('Cookie: sid="a b"; theme=dark', "a b"),
+    ('Authorization: Digest username="bob", response="0123abcd"', "0123abcd"),
+    ("psql postgresql://bob:pa/ss@host/db", "pa/ss"),
+    ("curl -u bob:hunter2 https://host", "hunter2"),
+    ("curl --user=bob:hunter2 https://host", "hunter2"),
+    ("https://hooks.slack.com/services/T000/B000/XXXX", "XXXX"),
     ("password=hunter2", "hunter2"),
     ("PGPASSWORD=hunter2 psql", "hunter2"),
     ("DB_PASSWORD: 'hunter 2'", "hunter 2"),
@@ -57,6 +66,8 @@ PAIRS = (
     ("postgresql+psycopg://bob:hun@ter2@host/db", "ter2"),
 )
 PLAIN = (
+    "npm install @scope/name -u",
+    "https://host:8080/path and user: bob",
     "exit status 1",
     "AssertionError: expected 3, got 4 (tests/test_x.py:12)",
     "see https://host/path?page=2#top and mail bob@host",
