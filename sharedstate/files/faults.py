@@ -9,7 +9,7 @@ from sharedstate.errors import InvalidInput, StoreError, StoreUnavailable, Unsaf
 _PLANTED = frozenset((errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ESPIPE))
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 _NAME_CHARACTERS_MAX = 100
-_RESERVED = frozenset(("journal", "local"))
+RESERVED = frozenset(("journal", "local"))
 
 
 def translated(error: OSError, *, what: str) -> StoreError:
@@ -29,7 +29,7 @@ def check_name(name: str, *, what: str) -> str:
         raise InvalidInput(
             f"{what} {name[:60]!a}: use 1-{_NAME_CHARACTERS_MAX} of A-Z a-z 0-9 - _ . and no leading dot"
         )
-    if what == "collection" and name in _RESERVED:
+    if what == "collection" and name in RESERVED:
         raise InvalidInput(f"collection {name!r} is reserved")
     return name
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 
 from sharedstate.errors import Corrupt, SharedStateError, UnsafeStore
 from sharedstate.files.cells import read_beat
-from sharedstate.files.faults import check_name, translated
+from sharedstate.files.faults import RESERVED, check_name, translated
 from sharedstate.files.plain import Descriptor, read_plain
 from sharedstate.files.records import RECORD_BYTES_MAX, SUFFIX, Stored, check_key, check_name_of, decode_record
-from sharedstate.files.roots import BEATS, LOCKS, Root
+from sharedstate.files.roots import BEATS, FORMAT, JOURNAL, LOCKS, Root
 from sharedstate.files.stripes import Intent, read_intent
 from sharedstate.host import Host
 from sharedstate.ids import check_id, record_name
@@ -52,7 +52,21 @@ def read_file(root: Root, directory: Descriptor, name: str, *, what: str) -> Sto
 def with_beat(root: Root, collection: str, name: str, stored: Stored) -> Versioned:
     """The record as callers see it."""
     beat = None if stored.live is None else read_beat(root, collection, name)
-    return Versioned(key=stored.key, value=stored.value, revision=stored.revision, beat=beat)
+    return Versioned(key=stored.key, value=stored.value, revision=stored.revision, beat=beat, live=stored.live)
+
+
+def collections_of(root: Root) -> list[str]:
+    """The collections that hold a record, sorted."""
+    top = root.directory("")
+    names = [] if top is None else root.host.listdir(top.fd)
+    folders = [name for name in names if name[0] != "." and name not in RESERVED and name != FORMAT]
+    return sorted(name for name in folders if file_names(root, name))
+
+
+def journals_of(root: Root) -> list[str]:
+    """The journals that exist, sorted."""
+    directory = root.directory(JOURNAL)
+    return [] if directory is None else sorted(name for name in root.host.listdir(directory.fd) if name[0] != ".")
 
 
 def file_names(root: Root, collection: str) -> list[str]:

@@ -14,12 +14,16 @@ bytes can be damaged behind the store's back, and `lose_beats` when beats can ge
 from __future__ import annotations
 
 from sharedstate.testing.contracts.beats import BeatContract
+from sharedstate.testing.contracts.copies import PortableContract
 from sharedstate.testing.contracts.journals import JournalContract
 from sharedstate.testing.contracts.races import RaceContract
 from sharedstate.testing.contracts.records import RecordContract
 
-__all__ = ["BeatContract", "JournalContract", "RaceContract", "RecordContract", "StoreContract"]
+__all__ = ["BeatContract", "JournalContract", "PortableContract", "RaceContract", "RecordContract", "StoreContract"]
 
 
 class StoreContract(RecordContract, BeatContract, JournalContract, RaceContract):
-    """The whole contract. Subclass it with a name that pytest collects and give `make_store`."""
+    """The whole contract. Subclass it with a name that pytest collects and give `make_store`.
+
+    A store that `claims store copy` shall work on adds `PortableContract`.
+    """
