@@ -14,7 +14,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.14 python3.13 python3.12 
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 help: ## Show this list
-	@echo "make demo    watch a fleet work through real tasks (about a minute)"
+	@echo "make demo    watch a fleet work through real tasks, and a reviewer who is obeyed (about a minute)"
 	@echo "make test    run all tests"
 	@echo "make check   formatting, lint, types, direction of imports, house style"
 	@echo "make bench   print the benchmark table; ARGS=--quick for a short run"
@@ -42,8 +42,10 @@ $(STAMP): pyproject.toml
 	"$(PY)" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 	"$(PY)" -c 'import sys; open(sys.argv[1], "w").close()' "$@"
 
-demo: $(STAMP) ## A fleet on real tasks
+demo: $(STAMP) ## A fleet on real tasks, then a reviewer on GitHub
 	@$(PY) examples/fleet.py $(ARGS)
+	@printf '\nThe board: agents and a reviewer, on a GitHub that runs on this machine\n'
+	@KANBAN_REPO= no_proxy=127.0.0.1 $(PY) examples/kanban_reviewer.py
 
 test: $(STAMP) ## All tests but the soak
 	@$(PY) -m pytest -n $(WORKERS) $(ARGS)

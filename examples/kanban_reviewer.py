@@ -11,18 +11,22 @@ there is no project then, so instead of moving the card to Done the reviewer clo
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from github import Auth, Github
-from github.Repository import Repository
-
 from sharedstate import Claimed, Lost, SharedState
 from sharedstate.sync.engine import Engine, SyncRules
 from sharedstate.testing.github import FakeGitHub
 from sharedstate_adapters.github.opening import github_board
+
+try:
+    from github import Auth, Github
+    from github.Repository import Repository
+except ModuleNotFoundError:
+    sys.exit("this example needs PyGithub: pip install 'sharedstate[github]'")
 
 TITLES = ("Parse the log", "Draw the chart", "Translate the page", "Send the report")
 IGNORE = "sharedstate:ignore"
@@ -75,6 +79,14 @@ class Reviewer:
             )
             assert len(comments) <= 1
             tell("ann", f"sees GH-{number} ({issue.state}, {labels}): {summary}")
+
+    def read(self, number: int) -> None:
+        """The one comment of an issue, without what the browser hides or folds."""
+        [comment] = self.repository.get_issue(number).get_comments()
+        shown = comment.body.partition("-->")[2].partition("<details>")[0].strip()
+        tell("ann", f"reads the comment on GH-{number}:")
+        for line in shown.splitlines():
+            tell("", f"| {line.strip()}")
 
 
 class Fleet:
@@ -148,6 +160,7 @@ def play(fleet: Fleet, reviewer: Reviewer) -> None:
         fleet.complete(agent, number)
     fleet.sync()
     reviewer.look()
+    reviewer.read(two)
 
 
 @contextmanager
@@ -157,6 +170,8 @@ def place() -> Generator[tuple[SharedState, Reviewer]]:
     fake = FakeGitHub(repos=("acme/app",), users={"ann": "maintain", "bot": "push"}, projects=("acme/1",))
     with tempfile.TemporaryDirectory() as folder, nullcontext() if name else fake:
         if name:
+            if not os.environ.get("GITHUB_TOKEN"):
+                sys.exit("set GITHUB_TOKEN: a token that may write issues there")
             settings: dict[str, Any] = {"repository": name}
             reviewer = Reviewer(Github(auth=Auth.Token(os.environ["GITHUB_TOKEN"])).get_repo(name))
         else:

@@ -9,6 +9,7 @@ what it did; `claims schedule install` sets the same up without this script.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -52,11 +53,14 @@ def _excuse(answer: dict[str, Any]) -> str:
 
 def main() -> int:
     """Both, whatever becomes of the first; the exit code is that of the worse one."""
+    parser = argparse.ArgumentParser(description="One sweep, then one sync; quiet when all is well.")
+    parser.add_argument("--verbose", action="store_true", help="say what was done")
+    verbose = parser.parse_args().verbose
     worst = 0
     for name, work in (("sweep", sweep), ("sync", sync)):
         code, told = work()
         failed = code not in (0, TRY_AGAIN)
-        if failed or "--verbose" in sys.argv:
+        if failed or verbose:
             print(f"{name}: {told}", file=sys.stderr if failed else sys.stdout)
         worst = max(worst, code if failed else 0)
     return worst

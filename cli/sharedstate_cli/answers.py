@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sharedstate.claims.requests import exit_code_of
 from sharedstate.clock import iso_of_ms
 from sharedstate.errors import (
     EXIT_CORRUPT,
@@ -19,12 +20,6 @@ from sharedstate.tasks.outcomes import Changed, Claimed, Holder, Kept, Lost, Ref
 from sharedstate_cli.human import ago, moment, span
 from sharedstate_cli.report import Report, compact, complaint, error_document
 
-_REFUSAL_CODES = {
-    why.TASK_IGNORED: EXIT_EXHAUSTED,
-    why.MAX_RETRIES_EXCEEDED: EXIT_EXHAUSTED,
-    "corrupt": EXIT_CORRUPT,
-    "newer_format": EXIT_CORRUPT,
-}
 # From harmless to grave: what several ids in one call end with.
 _GRAVITY = (0, EXIT_REFUSED, EXIT_EXHAUSTED, EXIT_NOT_FOUND, EXIT_LOST, 2, EXIT_CORRUPT, EXIT_RETRY, 78, 1)
 
@@ -72,7 +67,7 @@ def refused_report(answer: Refused) -> Report:
         **compact(holder=holder_document(answer.holder), detail=answer.detail, conflict=answer.conflict),
     }
     text = f"refused {answer.task}: {answer.reason}: {answer.detail}{_holder_text(answer.holder)}"
-    return Report(code=_REFUSAL_CODES.get(answer.reason, EXIT_REFUSED), document=document, problems=(text,))
+    return Report(code=exit_code_of(answer.reason), document=document, problems=(text,))
 
 
 def renewed_report(answer: Kept | Lost | Unverifiable) -> Report:

@@ -11,7 +11,7 @@ from sharedstate.sync.board import Failed, Item, Parked
 from sharedstate.sync.memory import SyncStatus, Waiting
 from sharedstate.sync.model import RemoteRecord
 from sharedstate.sync.report import SyncReport
-from sharedstate_cli.human import moment
+from sharedstate_cli.human import moment, moment_of_iso
 from sharedstate_cli.report import Grid, Report, compact, complaint, error_document
 from sharedstate_cli.wiring import Judged
 
@@ -20,6 +20,14 @@ WAITING_SHOWN_MAX: Final = 20
 UNREACHABLE: Final = "board_unreachable"
 _LIST: Final = "(list)"  # what the engine calls the listing among its errors
 _NEVER_MS: Final = 0
+# The next step, by what a detail says first; a listing's begins with it, a write's comes behind `push: `.
+_HINTS: Final = {
+    "forbidden": "the token may be wrong, expired, or lack the right to write issues there",
+    "gone": "look at the name (--repo, `repository`), and whether the token may see it",
+    "moved": "call it by its new name (--repo, `repository`)",
+    "transient": "a sync loses nothing and goes on the next time; GITHUB_API_URL says where GitHub answers",
+}
+_HINT_OF_DISTRUST: Final = "hint: `claims board adopt` says which comments count, and how to trust an author"
 
 
 def sync_report(done: SyncReport, *, waiting: int) -> Report:
@@ -69,10 +77,11 @@ def _once(one: Iterable[str], other: Iterable[str]) -> list[str]:
 
 def _told(done: SyncReport, *, waiting: int) -> Iterable[str]:
     if done.skipped_until_ms:
-        yield f"{done.board}: nothing is asked before {moment(done.skipped_until_ms)}"
+        until = moment(done.skipped_until_ms)
+        yield f"{done.board}: nothing is asked before {until}; `claims sync --status` says why"
         return
-    would = "would " if done.dry_run else ""
-    for label, tasks in ((f"{would}obey", done.actions), (f"{would}write", done.pushed)):
+    obeyed, wrote = ("would obey", "would write") if done.dry_run else ("obeyed", "wrote")
+    for label, tasks in ((obeyed, done.actions), (wrote, done.pushed)):
         for task, parts in list(tasks.items())[:TASKS_SHOWN_MAX]:
             yield f"{label} {task}: {', '.join(parts)}"
         if len(tasks) > TASKS_SHOWN_MAX:
@@ -93,11 +102,19 @@ def _told(done: SyncReport, *, waiting: int) -> Iterable[str]:
 def _wrong(done: SyncReport) -> Iterable[str]:
     for one in done.distrusted:
         yield f"{one.task}: a state comment of {one.author} does not count: {one.reason} ({one.where})"
+    if done.distrusted:
+        yield _HINT_OF_DISTRUST
     for error in done.errors:
         listing = error["task"] == _LIST
         yield (
             f"{done.board} could not be listed: {error['detail']}" if listing else f"{error['task']}: {error['detail']}"
         )
+    yield from dict.fromkeys(hint for error in done.errors for hint in _next_step(str(error["detail"])))
+
+
+def _next_step(detail: str) -> Iterable[str]:
+    kind = detail.removeprefix("push: ").partition(":")[0]
+    return (f"hint: {_HINTS[kind]}",) if kind in _HINTS else ()
 
 
 def fault_report(error: Exception, *, board: str) -> Report:
@@ -146,11 +163,20 @@ def status_report(status: SyncStatus, *, board: str, waiting: tuple[Waiting, ...
     rows += [(name, str(count)) for name, count in sorted(status.counters.items())]
     rows.append(("waiting", str(len(waiting))))
     rows += [
-        ("", f"{one.task}: not before {moment(one.not_before_ms)}, {one.reason} (tried {one.tries} times)")
+        ("", f"{one.task}: not before {moment(one.not_before_ms)}, {one.reason} ({_tries(one.tries)})")
         for one in waiting[:WAITING_SHOWN_MAX]
     ]
-    rows += [("error", f"{error['at']} {error['task']}: {error['detail']}") for error in status.errors]
+    rows += [("error", _error_text(error)) for error in status.errors]
     return Report(document=document, grid=Grid(columns=(), rows=tuple(rows)))
+
+
+def _tries(count: int) -> str:
+    return "tried once" if count == 1 else f"tried {count} times"
+
+
+def _error_text(error: Mapping[str, Any]) -> str:
+    what = "the listing" if error["task"] == _LIST else error["task"]
+    return f"{moment_of_iso(error['at'])} {what}: {error['detail']}"
 
 
 def refused_by_board(answer: Parked | Failed, *, board: str) -> Report:
@@ -169,14 +195,15 @@ def refused_by_board(answer: Parked | Failed, *, board: str) -> Report:
     return Report(
         code=_code_of(detail),
         document={"ok": False, "reason": UNREACHABLE, "detail": detail, "board": board},
-        problems=(f"{board}: {detail}",),
+        problems=(f"{board}: {detail}", *_next_step(detail)),
     )
 
 
-def absent_report(task: str, answer: Failed, *, board: str) -> Report:
-    """The board has no such item."""
+def absent_report(task: str, answer: Failed, *, board: str, example: str) -> Report:
+    """The board has no such item. `example`: what the task of issue 42 is called there."""
+    text, hint = f"{task}: not on {board}: {answer.detail}", f"hint: issue 42 there is the task {example}"
     document = {"ok": False, "reason": "task_not_found", "task": task, "detail": answer.detail, "board": board}
-    return Report(code=EXIT_NOT_FOUND, document=document, problems=(f"{task}: not on {board}: {answer.detail}",))
+    return Report(code=EXIT_NOT_FOUND, document=document, problems=(text, hint))
 
 
 def item_report(item: Item, comments: tuple[Judged, ...], *, board: str) -> Report:

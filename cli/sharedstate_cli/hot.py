@@ -12,7 +12,7 @@ from typing import Any
 from sharedstate.clock import parse_duration_ms
 from sharedstate.errors import InvalidInput
 from sharedstate.values import Value
-from sharedstate_cli.table import BY_NAME, EVERYWHERE, Command, Param
+from sharedstate_cli.table import BY_NAME, EVERYWHERE, GROUPS, Command, Param
 
 NUMBER_DIGITS_MAX = 18
 
@@ -40,6 +40,34 @@ def parse(argv: Sequence[str]) -> Parsed | None:
     words, rest = split_rest(command, argv[1:])
     raw = _raw_values(command, words)
     return None if raw is None else parsed(command, raw, rest)
+
+
+def in_order(words: Sequence[str]) -> list[str]:
+    """The words, with options of every command that stand before its name put behind it.
+
+    `--dir X board show T` is `board show --dir X T`. A name of two words begins with one that begins several. Raises
+    `Usage` when there is no command behind them.
+    """
+    at = 0
+    while at < len(words) and (width := _width(words[at])):
+        at += width
+    own = list(words[at:])
+    if not own:
+        raise Usage(f"there is no command behind {words[0]}", hint="see `claims --help`")
+    if own[0].startswith("-") and own[0] != "--version":
+        return own  # help, or an option that belongs behind a command
+    width = 2 if own[0] in GROUPS and own[1:] and not own[1].startswith("-") else 1
+    return [*own[:width], *words[:at], *own[width:]]
+
+
+def _width(word: str) -> int:
+    """How many words an option of every command takes, itself included; 0: it is none."""
+    for param in EVERYWHERE:
+        if word in param.flags:
+            return 1 if param.kind == "flag" else 2
+        if word.startswith(f"{param.flags[0]}=") and param.kind != "flag":
+            return 1
+    return 0
 
 
 def split_rest(command: Command, words: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:

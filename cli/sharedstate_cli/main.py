@@ -36,8 +36,6 @@ def main(argv: Sequence[str] | None = None, *, console: Console | None = None) -
 def run(words: list[str], console: Console) -> int:
     """One command line in one console."""
     _speak_any_text(console)
-    if words[:1] == ["--version"]:
-        words = ["version", *words[1:]]
     try:
         return _run(words, console)
     except KeyboardInterrupt:
@@ -88,6 +86,10 @@ def load(handler: str) -> Any:
 
 
 def _parse(words: list[str]) -> Parsed | int:
+    if words[:1] and words[0].startswith("--"):
+        words = hot.in_order(words)
+        if words[0] == "--version":
+            words = ["version", *words[1:]]
     if COMPLETE not in os.environ:
         found = hot.parse(words)
         if found is not None:

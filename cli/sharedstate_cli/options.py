@@ -77,6 +77,23 @@ REOPEN: Final = Param(
     about="Start an ended task again; its retries start over.",
 )
 
+TIMELINE: Final = (
+    Param(
+        name="svg",
+        flags=("--svg",),
+        metavar="FILE",
+        ids="file",
+        about="Draw a picture into this file; - is stdout; default: a chart in plain text.",
+    ),
+    Param(
+        name="journal",
+        flags=("--journal",),
+        metavar="FILE",
+        ids="file",
+        about="A journal file to read instead of the state root's.",
+    ),
+)
+
 # The board and the schedules
 
 REPO: Final = Param(

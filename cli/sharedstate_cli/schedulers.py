@@ -69,6 +69,7 @@ class Systemd:
 
     def install(self, jobs: Sequence[Job]) -> list[Change]:
         """Write the units, and start their timers."""
+        _tool("systemctl", "--user", "show-environment")  # where it does not answer, nothing is left lying about
         changes = [_write(self._folder, file) for job in jobs for file in schedules.systemd(job)]
         _tool("systemctl", "--user", "daemon-reload")
         for job in jobs:
@@ -105,6 +106,7 @@ class Launchd:
 
     def install(self, jobs: Sequence[Job]) -> list[Change]:
         """Write the agents, and load them anew."""
+        _tool("launchctl", "print", self._domain)  # where it does not answer, nothing is left lying about
         changes: list[Change] = []
         for job in jobs:
             change = _write(self._folder, schedules.launchd(job))

@@ -148,7 +148,9 @@ def launchd(job: Job) -> Text:
         "RunAtLoad": True,
         "ProcessType": "Background",
     }
-    return Text(name=f"{job.unit}.plist", content=plistlib.dumps(agent, sort_keys=False).decode())
+    # It indents with tabs, which a terminal's output does not keep; no path of a job holds one.
+    content = plistlib.dumps(agent, sort_keys=False).decode().replace("\t", "  ")
+    return Text(name=f"{job.unit}.plist", content=content)
 
 
 def workflow(jobs: Sequence[Job]) -> Text:

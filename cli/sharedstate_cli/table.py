@@ -17,14 +17,16 @@ from sharedstate_cli.options import (
     LIVE_OR_STDIN,
     OWNER,
     REOPEN,
+    REPO,
     SCHEDULERS,
     SYNC,
     TASK,
     TASK_OR_STDIN,
+    TIMELINE,
     TOKEN,
 )
 
-__all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "SCHEMAS", "Command", "Param"]
+__all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
 
 STATUSES: Final = ("new", "claimed", "complete", "failed", "abandoned", "all")
 ENDINGS: Final = ("complete", "failed", "abandoned")
@@ -50,6 +52,12 @@ SCHEMAS: Final = (
     "error",
 )
 SHELLS: Final = ("bash", "zsh", "fish")
+# Words that begin the names of several commands.
+GROUPS: Final = {
+    "board": "What the board shows of a task, and whose word counts there.",
+    "schedule": "Let a scheduler of yours run sweeps and syncs.",
+    "config": "Settings, and where their values come from.",
+}
 
 COMMANDS: Final[tuple[Command, ...]] = (
     Command(
@@ -203,14 +211,17 @@ COMMANDS: Final[tuple[Command, ...]] = (
         name="board show",
         about="Show one task as the board shows it.",
         handler="sharedstate_cli.verbs.board:show",
-        params=(TASK,),
+        params=(TASK, REPO),
         details="Exit code 5: the board has no such item; 75: it could not be reached.",
     ),
     Command(
         name="board adopt",
         about="Report which state comments on the board count, which not, and why.",
         handler="sharedstate_cli.verbs.board:adopt",
-        params=(Param(name="task", flags=("--task",), metavar="TASK", ids="all", about="Only those of this task."),),
+        params=(
+            Param(name="task", flags=("--task",), metavar="TASK", ids="all", about="Only those of this task."),
+            REPO,
+        ),
         details="Changes nothing, and says what to configure to trust an author.",
     ),
     Command(
@@ -285,22 +296,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         name="timeline",
         about="Draw who held what when.",
         handler="sharedstate_cli.verbs.timeline:timeline",
-        params=(
-            Param(
-                name="svg",
-                flags=("--svg",),
-                metavar="FILE",
-                ids="file",
-                about="Draw a picture into this file; - is stdout; default: a chart in plain text.",
-            ),
-            Param(
-                name="journal",
-                flags=("--journal",),
-                metavar="FILE",
-                ids="file",
-                about="A journal file to read instead of the state root's.",
-            ),
-        ),
+        params=TIMELINE,
     ),
     Command(
         name="import",
@@ -380,6 +376,13 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.completion:completion",
         params=(Param(name="shell", kind="choice", choices=SHELLS, required=True, about="For which shell."),),
         details='For bash: eval "$(claims completion bash)".',
+    ),
+    Command(
+        name="help",
+        about="Show what there is, or how to use one command.",
+        handler="sharedstate_cli.verbs.help:show_help",
+        params=(Param(name="words", metavar="COMMAND", many=True, about="A command, or the first word of several."),),
+        details="The same as --help behind the command.",
     ),
     Command(name="version", about="Print the version.", handler="sharedstate_cli.verbs.version:version", hot=True),
 )

@@ -10,6 +10,7 @@ from sharedstate.errors import BadSettings
 from sharedstate.sync.board import Board, Failed, Parked
 from sharedstate.sync.model import RemoteRecord
 from sharedstate.values import Value
+from sharedstate_cli.hot import Usage
 
 if TYPE_CHECKING:
     from sharedstate_adapters.github.board import GitHubBoard
@@ -44,6 +45,18 @@ def board_name(session: Session) -> str:
             hint="name it: --repo OWNER/NAME, SHARED_STATE_REPOSITORY, or `repository` in sharedstate.toml",
         )
     return names[0]
+
+
+def choose_repository(session: Session, repo: str | None) -> None:
+    """`--repo`: the repository of this run, whatever is configured. Raises `Usage` for what can be none."""
+    if repo is None:
+        return
+    from sharedstate_adapters.github.keys import check_repository
+
+    try:
+        session.choose(repository=(check_repository(repo),))
+    except BadSettings:
+        raise Usage(f"--repo: expected OWNER/NAME, as in acme/app, not {repo[:120]!r}") from None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sharedstate.claims.model import (
     META_CHARACTERS_MAX,
@@ -12,13 +12,19 @@ from sharedstate.claims.model import (
     TTL_MS_MAX,
     TTL_MS_MIN,
 )
-from sharedstate.errors import EXIT_EXHAUSTED, EXIT_REFUSED, InvalidInput
+from sharedstate.errors import EXIT_CORRUPT, EXIT_EXHAUSTED, EXIT_REFUSED, Corrupt, InvalidInput, NewerFormat
 from sharedstate.ids import check_id
 from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.model import ABANDONED, COMPLETE, FAILED
 from sharedstate.tasks.service import TaskView, check_reason
 
 PRIORITY_MAX = 1_000_000
+_EXIT_CODES: Final = {
+    why.TASK_IGNORED: EXIT_EXHAUSTED,
+    why.MAX_RETRIES_EXCEEDED: EXIT_EXHAUSTED,
+    Corrupt.code: EXIT_CORRUPT,
+    NewerFormat.code: EXIT_CORRUPT,
+}
 
 
 def owner_of(owner: str | None, *, default: str, host: str) -> str:
@@ -112,5 +118,7 @@ def ineligible(view: TaskView, *, owner: str, retries_max: int, options: Mapping
 
 
 def exit_code_of(reason: str) -> int:
-    """The exit code for a refusal: 6 when retries are exhausted or the task is ignored, else 3."""
-    return EXIT_EXHAUSTED if reason in (why.TASK_IGNORED, why.MAX_RETRIES_EXCEEDED) else EXIT_REFUSED
+    """The exit code for a refusal: 6 when retries are exhausted or the task is ignored, 7 when the record cannot be
+    read, else 3.
+    """
+    return _EXIT_CODES.get(reason, EXIT_REFUSED)

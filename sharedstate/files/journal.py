@@ -13,7 +13,8 @@ from json.encoder import encode_basestring
 
 from sharedstate import jsonio
 from sharedstate.clock import iso_of_ms, ms_of_iso
-from sharedstate.errors import Corrupt, DurabilityUnknown, InvalidInput, SharedStateError
+from sharedstate.documents import ENTRY_BYTES_MAX, entry_bytes
+from sharedstate.errors import Corrupt, DurabilityUnknown, SharedStateError
 from sharedstate.files.faults import translated
 from sharedstate.files.plain import Descriptor, check_plain, read_fully, sync_directory, write_fully
 from sharedstate.files.roots import JOURNAL, Root
@@ -21,13 +22,11 @@ from sharedstate.files.stripes import Lock
 from sharedstate.store import Document, Entry, check_continues
 
 SEGMENT_BYTES_MAX = 4 * 1024 * 1024
-LINE_BYTES_MAX = 1024 * 1024
 _HEAD = b'{"seq":'
 _SUFFIX = ".jsonl"
 _DIGITS = 16
 _PIECE_BYTES = 64 * 1024
 _TAIL_BYTES = 4096
-_OWN_NAMES = frozenset(("seq", "at", "record"))
 
 
 class Segment:
@@ -275,8 +274,8 @@ class Journal:
                 return
             offset += len(piece)
             *lines, rest = (rest + piece).split(b"\n")
-            if len(rest) > 2 * LINE_BYTES_MAX:
-                rest = rest[:LINE_BYTES_MAX]  # no line of ours; goes on as one bad line
+            if len(rest) > 2 * ENTRY_BYTES_MAX:
+                rest = rest[:ENTRY_BYTES_MAX]  # no line of ours; goes on as one bad line
             yield from lines
 
 
@@ -300,15 +299,7 @@ def _is_before(line: bytes, after: int) -> bool:
 
 def body_of(entry: Document) -> bytes:
     """The part of a line that is the caller's, or `InvalidInput` when it could not be written and read back."""
-    taken = _OWN_NAMES.intersection(entry)
-    if taken:
-        raise InvalidInput(f"the journal itself uses the names {sorted(taken)}")
-    try:
-        raw = jsonio.encode_line(entry)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"not a journal entry: {error}") from error
-    if len(raw) > LINE_BYTES_MAX:
-        raise InvalidInput(f"a journal entry of {len(raw)} bytes; at most {LINE_BYTES_MAX} are allowed")
+    raw = entry_bytes(entry)
     return b"," + raw[1:] if entry else b"}\n"
 
 

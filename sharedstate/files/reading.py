@@ -6,15 +6,16 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 
+from sharedstate.documents import COLLECTIONS_TAKEN, RECORD_BYTES_MAX, check_record
 from sharedstate.errors import Corrupt, SharedStateError, UnsafeStore
 from sharedstate.files.cells import read_beat
-from sharedstate.files.faults import RESERVED, check_name, translated
+from sharedstate.files.faults import translated
 from sharedstate.files.plain import Descriptor, read_plain
-from sharedstate.files.records import RECORD_BYTES_MAX, SUFFIX, Stored, check_key, check_name_of, decode_record
+from sharedstate.files.records import SUFFIX, Stored, check_key, check_name_of, decode_record
 from sharedstate.files.roots import BEATS, FORMAT, JOURNAL, LOCKS, Root
 from sharedstate.files.stripes import Intent, read_intent
 from sharedstate.host import Host
-from sharedstate.ids import check_id, record_name
+from sharedstate.ids import record_name
 from sharedstate.store import Unreadable, Versioned
 
 
@@ -24,8 +25,8 @@ class Place:
     __slots__ = ("collection", "file", "key", "name", "what")
 
     def __init__(self, collection: str, key: str) -> None:
-        self.collection = check_name(collection, what="collection")
-        self.key = check_id(key, what="key")
+        self.key = check_record(collection, key)
+        self.collection = collection
         self.name = record_name(self.key)
         self.file = self.name + SUFFIX
         self.what = f"{collection}/{self.key}"
@@ -59,7 +60,7 @@ def collections_of(root: Root) -> list[str]:
     """The collections that hold a record, sorted."""
     top = root.directory("")
     names = [] if top is None else root.host.listdir(top.fd)
-    folders = [name for name in names if name[0] != "." and name not in RESERVED and name != FORMAT]
+    folders = [name for name in names if name[0] != "." and name not in COLLECTIONS_TAKEN and name != FORMAT]
     return sorted(name for name in folders if file_names(root, name))
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from sharedstate import jsonio
 from sharedstate.clock import iso_of_ms, ms_of_iso
+from sharedstate.documents import RECORD_BYTES_MAX, RECORD_NAMES
 from sharedstate.errors import Corrupt, InvalidInput, NewerFormat
 from sharedstate.ids import record_name
 from sharedstate.store import SCHEMA, Document
 from sharedstate.values import Value
 
-RECORD_BYTES_MAX = 1024 * 1024
 SUFFIX = ".json"
-ENVELOPE = frozenset(("schema", "id", "revision", "live", "last_events"))
 
 
 class LastEvents(Value):
@@ -46,7 +45,7 @@ def encode_record(
     document: Document, *, key: str, revision: int, live: int | None, last_events: LastEvents | None
 ) -> bytes:
     """Bytes of a record, or `InvalidInput` when the document cannot be carried or read back."""
-    taken = ENVELOPE.intersection(document)
+    taken = RECORD_NAMES.intersection(document)
     if taken:
         raise InvalidInput(f"{key}: the store itself uses the names {sorted(taken)}")
     whole: Document = {**document, "schema": SCHEMA, "id": key, "revision": revision, "live": live}

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from sharedstate.clock import Instant
+from sharedstate.documents import check_name
 from sharedstate.errors import ForkedStore, InvalidInput, SharedStateError, StoreUnavailable
-from sharedstate.files.faults import check_name, translated
+from sharedstate.files.faults import translated
 from sharedstate.files.journal import Journal, body_of
 from sharedstate.files.reading import (
     Place,
@@ -135,7 +136,8 @@ class FileStore:
     def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Entries of a journal above `after`, in order, at most `limit`; waits for nobody."""
         self._check_process()
-        entries = self._journal(journal).read(after) if self.root.refresh() else iter(())
+        log = self._journal(journal)
+        entries = log.read(after) if self.root.refresh() else iter(())
         return entries if limit is None else islice(entries, max(0, limit))
 
     def collections(self) -> list[str]:
@@ -153,12 +155,13 @@ class FileStore:
 
     def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
         """Look at the end of a journal every 20 to 100 ms until it is above `after` or `timeout_s` seconds are over."""
+        log = self._journal(journal)
         deadline_s = self._host.monotonic_s() + timeout_s
         seen: tuple[int, int] | None = None
         step = 0
         while True:
             self._check_process()
-            state = self._journal(journal).state() if self.root.refresh() else None
+            state = log.state() if self.root.refresh() else None
             if state is not None and state != seen and next(self.read(journal, after=after), None) is not None:
                 return True
             seen = state

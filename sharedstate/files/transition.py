@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sharedstate.clock import Instant
-from sharedstate.errors import Corrupt, InvalidInput, NewerFormat, SharedStateError, StoreUnavailable
+from sharedstate.documents import check_decision
+from sharedstate.errors import Corrupt, NewerFormat, SharedStateError, StoreUnavailable
 from sharedstate.files.cells import UNKNOWN, Cell, make_cell, open_cell, remove_cell
 from sharedstate.files.faults import translated, warn
 from sharedstate.files.journal import Journal, body_of
@@ -49,6 +50,7 @@ class Transition:
             if self._stored is not None:
                 self._cell = open_cell(self._root, self._place.collection, self._place.name)
             decision = self._decide(decide)
+            check_decision(decision, alive=None if self._stored is None else self._stored.live, what=self._place.what)
             if decision.write is not KEEP and decision.write is not BEAT and unfinished is not None:
                 raise unfinished
             self._carry_out(decision)
@@ -111,17 +113,12 @@ class Transition:
         if isinstance(write, dict):
             self._replace(write, decision.live, list(decision.events), bodies)
             return
-        if write is BEAT:
-            self._beat(decision.live)
+        if write is BEAT and decision.live is not None:
+            self._write_cell(decision.live, self._now)
         if bodies:  # before a removal: the record that could carry them goes away
             self._log(bodies, 0 if self._stored is None else self._stored.revision)
         if write is DELETE and self._stored is not None:
             self._delete()
-
-    def _beat(self, live: int | None) -> None:
-        if live is None or self._stored is None:
-            raise InvalidInput(f"{self._place.what}: a beat needs a record and the fence that is alive")
-        self._write_cell(live, self._now)
 
     def _replace(self, document: Document, live: int | None, events: list[Document], bodies: list[bytes]) -> None:
         place, revision = self._place, 1 if self._stored is None else self._stored.revision + 1

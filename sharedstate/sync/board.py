@@ -73,10 +73,14 @@ class Conflict(Value):
 
 
 class Parked(Value):
-    """Not now: try again after `until_ms` (Unix milliseconds). Never a sleep inside."""
+    """Not now: try again after `until_ms` (Unix milliseconds). Never a sleep inside.
+
+    `alone`: only this write has to wait (new content keeps a slower pace than edits); the board takes others meanwhile.
+    """
 
     until_ms: int
     reason: str
+    alone: bool = False
 
 
 class Failed(Value):

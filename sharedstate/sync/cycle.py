@@ -24,6 +24,7 @@ class Cycle:
         self.status = status
         self.dry_run = dry_run
         self.parked_board = 0
+        self._paced_ms = 0
         self._counts: dict[str, int] = {}
         self._errors: list[Document] = []
         self._pulled: list[str] = []
@@ -62,6 +63,12 @@ class Cycle:
         """The board asked us to wait: nothing more is sent in this cycle."""
         self.parked_board = max(self.parked_board, parked.until_ms)
         self._count("rate_limited")
+
+    def paced(self, parked: Parked) -> None:
+        """One item has to wait for its turn; the others go on. Counted once in a cycle, as a pace is no alarm."""
+        if not self._paced_ms:
+            self._count("rate_limited")
+        self._paced_ms = min(self._paced_ms or parked.until_ms, parked.until_ms)
 
     def retried(self) -> None:
         """Something that had failed or waited is tried again."""
@@ -134,7 +141,7 @@ class Cycle:
             gone=tuple(self._gone),
             distrusted=tuple(self._distrusted),
             skipped_until_ms=skipped_until_ms,
-            parked_until_ms=self.parked_board,
+            parked_until_ms=max(self.parked_board, self._paced_ms),
         )
 
     def _count(self, name: str) -> None:

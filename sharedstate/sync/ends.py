@@ -94,7 +94,7 @@ class Ends:
     def trouble(self, cycle: Cycle, task: str, answer: Parked | Failed | Conflict, *, tries: int, what: str) -> None:
         """Count what went wrong with one item, and let it wait."""
         if isinstance(answer, Parked):
-            cycle.rate_limited(answer)
+            (cycle.paced if answer.alone else cycle.rate_limited)(answer)
             self.park(cycle, task, answer.until_ms - cycle.now_ms, answer.reason, counts=False)
         elif isinstance(answer, Conflict):
             self.park(cycle, task, delay_ms(tries, task=task, now_ms=cycle.now_ms), "the board moves on", look=True)

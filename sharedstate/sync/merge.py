@@ -134,8 +134,12 @@ def _is_one_attempt(mine: RemoteRecord, shown: RemoteRecord) -> bool:
 
 
 def _ending(record: RemoteRecord) -> tuple[bool, int, str]:
-    """Orders attempts of different owners that are over: complete before the rest, then the later one."""
-    return record.status == COMPLETE, record.since_ms or 0, record.owner or ""
+    """Orders attempts of different owners that are over: complete before the rest, then the later one.
+
+    Of two that are complete the earlier one: the others were told so by the card, and did not do it.
+    """
+    complete, since_ms = record.status == COMPLETE, record.since_ms or 0
+    return complete, -since_ms if complete else since_ms, record.owner or ""
 
 
 def _rank(record: RemoteRecord) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from sharedstate.clock import ms_of_iso
+from sharedstate.masking import masked
 from sharedstate.sync import statuses
 from sharedstate.sync.model import Card, RemoteRecord
 from sharedstate.tasks.model import CLAIMED, COMPLETE, ENDINGS, NEW, TaskState
@@ -17,6 +18,7 @@ COMPLETE_IT: Final = "complete"
 CANCEL: Final = "cancel"
 CANCELLED_REASON: Final = "cancelled on the board"
 IGNORE_LABEL: Final = "ignore"
+ERROR_CHARACTERS_MAX: Final = 500  # of the last error on the board
 Kind = Literal["ignore", "unignore", "reopen", "complete", "cancel"]
 
 # What the fleet wants, and what it takes for the same: review is a person's word for work or for its end.
@@ -41,7 +43,10 @@ class Action(Value):
 
 
 def record_of(state: TaskState, *, heartbeat_ms: int | None, retries_max: int) -> RemoteRecord:
-    """The public record of a task: what a state comment may say. No token, no digest, no host details."""
+    """The public record of a task: what a state comment may say. No token, no digest, no host details.
+
+    The last error is what a program printed: secrets in it are masked, and it is cut to 500 characters.
+    """
     lease = state.lease if state.status == CLAIMED else None
     return RemoteRecord(
         task=state.task,
@@ -53,9 +58,13 @@ def record_of(state: TaskState, *, heartbeat_ms: int | None, retries_max: int) -
         retries_max=retries_max,
         since_ms=_since_ms(state) if lease is None else lease.began.at_ms,
         heartbeat_ms=heartbeat_ms if lease is not None else None,
-        last_error=state.last_error,
+        last_error=_public(state.last_error),
         ignored=state.ignored is not None,
     )
+
+
+def _public(error: str | None) -> str | None:
+    return None if error is None else masked(error, characters_max=ERROR_CHARACTERS_MAX)
 
 
 def owners_of(state: TaskState) -> frozenset[str]:

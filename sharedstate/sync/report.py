@@ -14,7 +14,8 @@ class SyncReport(Value):
     board (`pushed`, task to parts), conflicts, failures, what the board does not have any more, records that do not
     count.
 
-    `skipped_until_ms`: nothing was done because of a rate limit or backoff; `parked_until_ms`: the cycle was cut short.
+    `skipped_until_ms`: nothing was done because of a rate limit or backoff. `parked_until_ms`: the cycle was cut short,
+    or some of it waits for its turn.
     """
 
     board: str

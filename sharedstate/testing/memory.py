@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sharedstate import jsonio
 from sharedstate.clock import Instant
+from sharedstate.documents import check_decision, check_name, check_record, entry_bytes, record_bytes
 from sharedstate.errors import Corrupt, InvalidInput, SharedStateError
 from sharedstate.host import Host
 from sharedstate.store import (
     BEAT,
     DELETE,
-    KEEP,
     Beat,
     Decision,
     Document,
@@ -64,6 +64,7 @@ class MemoryStore:
 
     def get(self, collection: str, key: str) -> Versioned | None:
         """The current record, without waiting for writers."""
+        key = check_record(collection, key)
         self._check_outage()
         row = self._rows.get((collection, key))
         return None if row is None else self._versioned(collection, key, row)
@@ -79,13 +80,17 @@ class MemoryStore:
         derived: bool = False,
     ) -> T:
         """Run `decide` under the store's lock and carry the decision out. A write from inside `decide` is refused."""
+        key = check_record(collection, key)
+        check_name(journal, what="journal")
         self._check_outage()
         self._enter()
         try:
             for _ in range(self._reruns):
-                decide(self._snapshot(collection, key))
-            snapshot = self._snapshot(collection, key)
+                decide(self._snapshot(collection, key, derived=derived))
+            snapshot = self._snapshot(collection, key, derived=derived)
             decision = decide(snapshot)
+            row = self._rows.get((collection, key))
+            check_decision(decision, alive=None if row is None else row.live, what=f"{collection}/{key}")
             self._carry_out(collection, key, snapshot, decision, journal=journal)
             return decision.result
         finally:
@@ -93,34 +98,29 @@ class MemoryStore:
 
     def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
         """The records of a collection as they were when the scan began."""
+        check_name(collection, what="collection")
         self._check_outage()
         rows = [(key, row) for (held, key), row in list(self._rows.items()) if held == collection]
-        for key, row in rows:
-            if live_only and row.live is None:
-                continue
-            try:
-                yield self._versioned(collection, key, row)
-            except Corrupt as error:
-                yield Unreadable(name=key, reason=str(error))
+        return self._shown(collection, [(key, row) for key, row in rows if row.live is not None or not live_only])
 
     def append(self, journal: str, value: Document) -> int:
         """Append one entry; returns its sequence."""
+        check_name(journal, what="journal")
+        raw = entry_bytes(value)
         self._check_outage()
         self._enter()
         try:
-            return self._log(journal, [value], now=self.now(), record="")
+            return self._log(journal, [raw], at_ms=self.now().at_ms, record="")
         finally:
             self._leave()
 
     def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Entries above `after`, in order, those present when the reading began."""
+        check_name(journal, what="journal")
         self._check_outage()
         lines = self._journals.get(journal, ())
         end = len(lines) if limit is None else min(len(lines), max(0, after) + max(0, limit))
-        for sequence in range(max(0, after) + 1, end + 1):
-            raw, at_ms, record = lines[sequence - 1]
-            value = jsonio.decode(raw, what=f"journal {journal}")
-            yield Entry(sequence=sequence, at_ms=at_ms, value=value, record=record)
+        return (_entry(sequence, lines[sequence - 1]) for sequence in range(max(0, after) + 1, end + 1))
 
     def collections(self) -> list[str]:
         """The collections that hold a record, sorted."""
@@ -146,6 +146,7 @@ class MemoryStore:
 
     def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
         """Look at the journal every 20 ms of the host's time until it holds more than `after` or the time is over."""
+        check_name(journal, what="journal")
         deadline_s = self.host.monotonic_s() + timeout_s
         while True:
             self._check_outage()
@@ -191,53 +192,64 @@ class MemoryStore:
         self._writer = None
         self._guard.release()
 
+    def _shown(self, collection: str, rows: list[tuple[str, _Row]]) -> Iterator[Versioned | Unreadable]:
+        for key, row in rows:
+            try:
+                yield self._versioned(collection, key, row)
+            except Corrupt as error:
+                yield Unreadable(name=key, reason=str(error))
+
     def _versioned(self, collection: str, key: str, row: _Row) -> Versioned:
         value = jsonio.decode(row.raw, what=f"{collection}/{key}")
         beat = self._beats.get((collection, key))
         return Versioned(key=key, value=value, revision=row.revision, beat=beat, live=row.live)
 
-    def _snapshot(self, collection: str, key: str) -> Snapshot:
+    def _snapshot(self, collection: str, key: str, *, derived: bool) -> Snapshot:
         row = self._rows.get((collection, key))
         now = self.now()
+        absent = Snapshot(value=None, revision=0, beat=None, now=now)
         if row is None:
-            return Snapshot(value=None, revision=0, beat=None, now=now)
-        held = self._versioned(collection, key, row)
+            return absent
+        try:
+            held = self._versioned(collection, key, row)
+        except Corrupt:
+            if derived:
+                return absent
+            raise
         return Snapshot(value=held.value, revision=held.revision, beat=held.beat, now=now)
 
     def _carry_out(self, collection: str, key: str, before: Snapshot, decision: Decision[T], *, journal: str) -> None:
         name = (collection, key)
         revision = before.revision
-        events = [
-            jsonio.encode(event) for event in decision.events
-        ]  # what cannot be JSON fails before anything changed
+        events = [entry_bytes(event) for event in decision.events]  # what cannot be JSON fails before anything changed
         if not isinstance(decision.write, Mark):
             revision += 1
-            self._rows[name] = _Row(raw=jsonio.encode(decision.write), revision=revision, live=decision.live)
+            raw = record_bytes(decision.write, what=f"{collection}/{key}")
+            was = self._rows.get(name)
+            self._rows[name] = _Row(raw=raw, revision=revision, live=decision.live)
             self.writes += 1
-            self._settle_beat(name, decision.live, before)
+            self._settle_beat(name, decision.live, None if was is None else was.live, before.now)
         elif decision.write is DELETE:
             self._rows.pop(name, None)
             self._beats.pop(name, None)
-        elif decision.write is BEAT:
-            self._beat(name, decision.live, before)
-        else:
-            assert decision.write is KEEP
+        elif decision.write is BEAT and decision.live is not None:
+            self._beats[name] = Beat(fence=decision.live, seen=before.now)
         if events:
-            lines = [jsonio.decode(raw, what="event") for raw in events]
-            self._log(journal, lines, now=before.now, record=f"{collection}/{key}@{revision}")
+            self._log(journal, events, at_ms=before.now.at_ms, record=f"{collection}/{key}@{revision}")
 
-    def _settle_beat(self, name: tuple[str, str], live: int | None, before: Snapshot) -> None:
+    def _settle_beat(self, name: tuple[str, str], live: int | None, was: int | None, now: Instant) -> None:
+        """A fence that was alive keeps its beat, lost or not; a new one starts with a beat at `now`."""
         if live is None:
             self._beats.pop(name, None)
-        elif before.beat is None or before.beat.fence != live:
-            self._beats[name] = Beat(fence=live, seen=before.now)
+        elif live != was:
+            self._beats[name] = Beat(fence=live, seen=now)
 
-    def _beat(self, name: tuple[str, str], live: int | None, before: Snapshot) -> None:
-        if live is None or before.value is None:
-            raise InvalidInput(f"{name[0]}/{name[1]}: a beat needs a record and the fence that is alive")
-        self._beats[name] = Beat(fence=live, seen=before.now)
-
-    def _log(self, journal: str, values: Sequence[Document], *, now: Instant, record: str) -> int:
+    def _log(self, journal: str, entries: Sequence[bytes], *, at_ms: int, record: str) -> int:
         lines = self._journals.setdefault(journal, [])
-        lines.extend([(jsonio.encode(value), now.at_ms, record) for value in values])
+        lines.extend((raw, at_ms, record) for raw in entries)
         return len(lines)
+
+
+def _entry(sequence: int, line: tuple[bytes, int, str]) -> Entry:
+    raw, at_ms, record = line
+    return Entry(sequence=sequence, at_ms=at_ms, value=jsonio.decode(raw, what="journal"), record=record)

@@ -45,6 +45,18 @@ def test_every_example_is_run_by_a_test() -> None:
     assert {name for name in names if f'"{name}"' not in tested} == set()
 
 
+def test_the_cron_job_has_a_help_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    told = run("sweep_cron.py", "--help", root=tmp_path)
+    assert (told.returncode, "--verbose" in told.stdout) == (0, True)
+    assert run("sweep_cron.py", "--verbos", "now", root=tmp_path).returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_reviewer_says_what_is_missing(tmp_path: Path) -> None:
+    alone = run("kanban_reviewer.py", root=tmp_path, KANBAN_REPO="me/sandbox", GITHUB_TOKEN="")
+    assert (alone.returncode, alone.stderr) == (1, "set GITHUB_TOKEN: a token that may write issues there\n")
+
+
 def test_a_claim_in_20_lines(tmp_path: Path) -> None:
     first = run("claim_in_20_lines.py", root=tmp_path)
     assert first.returncode == 0, first.stderr
@@ -106,8 +118,12 @@ def test_the_reviewer_is_obeyed_and_every_issue_is_done_in_the_end(tmp_path: Pat
         "ada asks for GH-2 and works on it",
     ):
         assert told in lines
-    assert [line.split()[2] for line in lines[-4:]] == ["GH-1", "GH-2", "GH-3", "GH-4"]
-    assert all("**Complete**" in line for line in lines[-4:])
+    comment = lines.index("ann reads the comment on GH-2:")
+    seen = lines[comment - 4 : comment]
+    assert [line.split()[2] for line in seen] == ["GH-1", "GH-2", "GH-3", "GH-4"]
+    assert all("**Complete**" in line for line in seen)
+    assert lines[comment + 1] == "| **Complete**"
+    assert lines[-1].startswith("| Attempt 2 of 4")
 
 
 def test_a_cron_job_ends_what_is_stale_and_shows_it_on_the_board(tmp_path: Path) -> None:

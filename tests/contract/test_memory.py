@@ -14,6 +14,10 @@ class TestMemoryStore(StoreContract, PortableContract):
     def make_store(self, tmp_path: Path) -> Store:
         return MemoryStore()
 
+    def advance(self, store: Store, ms: int) -> None:
+        assert isinstance(store, MemoryStore)
+        store.host.sleep(ms / 1000)
+
     def plant_bad_record(self, store: Store, collection: str, key: str) -> bool:
         assert isinstance(store, MemoryStore)
         store.plant(collection, key, b'{"torn": ')

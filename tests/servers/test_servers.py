@@ -1,4 +1,4 @@
-"""The servers for tests themselves: they start, survive a kill with what they acknowledged, and end with their parent."""
+"""The servers for tests: they start, survive a kill with what they acknowledged, and end with their parent."""
 
 from __future__ import annotations
 

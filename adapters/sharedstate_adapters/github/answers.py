@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from sharedstate.sync.board import Failed, Fault, Parked
@@ -23,6 +25,8 @@ _READS: Final = ("GET", "HEAD")
 _SECONDARY: Final = re.compile(
     r"secondary rate limit|abuse detection|wait a few minutes|retry your request again later"
 )
+_LOCKED: Final = re.compile(r"\blocked\b", re.IGNORECASE)
+_PHRASES: Final = {one.value: one.phrase for one in HTTPStatus}
 _KINDS: Final[dict[int, Fault]] = {
     301: "moved",
     302: "moved",
@@ -71,16 +75,18 @@ def classify(*, method: str, status: int, headers: Mapping[str, str], text: str,
         return NotModified()
     if 200 <= status < 300:
         return _good(method, status, headers, text)
-    message = message_of(text)
+    message = message_of(text) or _PHRASES.get(status, "")
     if status in (403, 429):
         parked = _limit(status, headers, message, now_ms)
         if parked is not None:
             return parked
-    if status == 403 and "lock" in message.lower():
+    if status == 503 and "retry-after" in headers and method != "POST":  # a post may have been carried out
+        return _parked(now_ms, _retry_after_ms(headers["retry-after"], headers, now_ms), "service unavailable")
+    if status == 403 and _LOCKED.search(message):
         return Failed(kind="locked", detail=message)
     detail = f"{status} {message}".strip()
     if status in (301, 302, 307, 308) and (target := headers.get("location") or headers.get("x-moved-to")):
-        detail = f"{detail} to {target[:200]}"
+        detail = tame(f"{detail} to {target}")
     if status >= 500 or status < 200:
         return Failed(kind="transient", detail=detail, applied=method not in _READS)
     return Failed(kind=_KINDS.get(status, "conflict"), detail=detail)
@@ -111,9 +117,16 @@ def _good(method: str, status: int, headers: Mapping[str, str], text: str) -> An
     if not text.strip():
         return Ok(status=status, headers=headers, document=None)
     try:
-        return Ok(status=status, headers=headers, document=json.loads(text))
+        return Ok(status=status, headers=headers, document=_whole(json.loads(text), text))
     except (ValueError, RecursionError):
         return Failed(kind="transient", detail=f"{status} with a body that is no JSON", applied=method not in _READS)
+
+
+def _whole(document: Any, text: str) -> Any:
+    """The document without half characters (`\\ud800` alone), which no file and no request of ours could carry on."""
+    if "\\ud" not in text.lower():
+        return document
+    return json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _limit(status: int, headers: Mapping[str, str], message: str, now_ms: int) -> Parked | None:
@@ -138,7 +151,7 @@ def _retry_after_ms(text: str, headers: Mapping[str, str], now_ms: int) -> int:
     if re.fullmatch(r"[0-9]{1,9}", text.strip()):
         return int(text) * 1000
     try:
-        until_ms = int(parsedate_to_datetime(text).timestamp() * 1000)
+        until_ms = _moment_ms(text)
     except (ValueError, OverflowError):
         return WAIT_MS_DEFAULT
     return until_ms - (_date_ms(headers) or now_ms)
@@ -150,6 +163,12 @@ def _parked(now_ms: int, wait_ms: int, reason: str) -> Parked:
 
 def _date_ms(headers: Mapping[str, str]) -> int | None:
     try:
-        return int(parsedate_to_datetime(headers["date"]).timestamp() * 1000)
+        return _moment_ms(headers["date"])
     except (KeyError, ValueError, OverflowError):
         return None
+
+
+def _moment_ms(text: str) -> int:
+    """An HTTP date, Unix milliseconds; one that names no zone is UTC and not the time of this place."""
+    moment = parsedate_to_datetime(text)
+    return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -67,7 +67,8 @@ def spend(spent: Spent, *, kind: Kind, limits: Limits, now_ms: int) -> tuple[Spe
         waits.append((spent.notified_ms + limits.spacing_ms, SPACING))
     until_ms, reason = max(waits)
     if until_ms > now_ms:
-        return spent, Parked(until_ms=until_ms, reason=f"request budget: {reason}")
+        alone = max(waits[:WHOLE])[0] <= now_ms
+        return spent, Parked(until_ms=until_ms, reason=f"request budget: {reason}", alone=alone)
     fine, coarse = now_ms - now_ms % _FINE_MS, now_ms - now_ms % _COARSE_MS
     return spent.replace(
         points=_added(spent.points, fine, cost),
@@ -78,6 +79,7 @@ def spend(spent: Spent, *, kind: Kind, limits: Limits, now_ms: int) -> tuple[Spe
 
 
 SPACING: Final = "pause between writes that notify people"
+WHOLE: Final = 2  # so many of the reasons to wait, the first ones, hold up every request and not new content alone
 
 
 class Budget:
@@ -96,6 +98,11 @@ class Budget:
             return Decision(result=parked, write=KEEP if parked is not None else _dump(after))
 
         return self._store.transact(COLLECTION, self._key, decide, durability="relaxed")
+
+    def wait(self, kind: Kind, *, now_ms: int) -> Parked | None:
+        """How long such a request would have to wait now, None if not at all. Spends nothing."""
+        found = self._store.get(COLLECTION, self._key)
+        return spend(_load(None if found is None else found.value), kind=kind, limits=self._limits, now_ms=now_ms)[1]
 
     def note(self, parked: Parked) -> None:
         """GitHub has asked to wait: every process of this machine does."""

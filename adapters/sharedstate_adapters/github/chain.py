@@ -41,7 +41,7 @@ class Carrier(Value):
 class Head(Value):
     """The step that counts, and the comments that carry it, oldest first. `transition` None: it is there, but broken.
 
-    `heartbeat` is the last sign of life of the fence that is alive.
+    `heartbeat` is the last sign of life since then; those on other steps' comments count for nothing.
     """
 
     mark: Mark
@@ -107,15 +107,15 @@ def _head(group: list[Carrier]) -> Head:
 
 
 def _last_heartbeat(transition: Transition, carriers: list[Carrier]) -> Heartbeat | None:
-    """The last sign of life of the fence that is alive. One of another fence counts for nothing.
+    """The last sign of life since this step, under the fence it was given for.
 
     None is later than GitHub itself has seen its comment written.
     """
     if transition.live is None:
         return None
-    signs = [transition.seen_ms] if transition.seen_ms is not None else []
+    signs = [] if transition.seen_ms is None else [Heartbeat(fence=transition.live, at_ms=transition.seen_ms)]
     for carrier in carriers:
         beat = carrier.heartbeat
-        if beat is not None and beat.fence == transition.live:
-            signs.append(min(beat.at_ms, carrier.touched_ms + 999))  # GitHub shows whole seconds
-    return Heartbeat(fence=transition.live, at_ms=max(signs)) if signs else None
+        if beat is not None:
+            signs.append(beat.replace(at_ms=min(beat.at_ms, carrier.touched_ms + 999)))  # GitHub shows whole seconds
+    return max(reversed(signs), key=lambda sign: sign.at_ms, default=None)

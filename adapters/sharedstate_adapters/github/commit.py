@@ -18,7 +18,7 @@ from sharedstate.host import Host
 from sharedstate.values import Value
 from sharedstate_adapters.github.chain import Carrier, Head, head_of, leftovers, rivals, standing
 from sharedstate_adapters.github.comment import SigningKey
-from sharedstate_adapters.github.issue_log import IssueLog, Patience
+from sharedstate_adapters.github.issue_log import TOO_LATE, IssueLog, Patience, Sent
 from sharedstate_adapters.github.keys import Place
 from sharedstate_adapters.github.transition import Mark, Transition, render
 
@@ -26,6 +26,7 @@ _LOOKS_MAX: Final = 20
 _POSTS_MAX: Final = 3
 _UNSEEN_MAX: Final = 2  # looks that do not show a post without an answer before it is sent again
 _TIDY_S: Final = 5.0
+_TIDY_MAX: Final = 20  # comments removed after one step; more can only be there where people copied them
 Carriers = tuple[Carrier, ...]
 
 
@@ -51,27 +52,37 @@ class Committer:
         self._host = host
         self._settle_s = settle_s
 
-    def commit(self, place: Place, transition: Transition, patience: Patience) -> Carriers | None:
-        """Post and settle. The comments of the record when the transition counts, None when another was first.
+    def commit(self, place: Place, transition: Transition, patience: Patience, *, by_ms: int) -> Carriers | None:
+        """Post and settle. The comments of the record when the transition counts, else None: it is to be decided anew.
 
+        That is when another was first, or when it could not be sent by `by_ms` of our boot clock: too much may have
+        happened since it was decided.
         Raises `StoreUnavailable` when that cannot be found out in time: then it may count or not, as if its writer had
         died.
         """
         body = render(transition, place=place, key=self._key)
-        attempt = _Try(transition=transition, body=body)
-        attempt = attempt.replace(comment_id=self._log.post(place.number, body, patience))
-        return self._settle(place, attempt, patience)
+        posted = self._log.post(place.number, body, patience, by_ms=by_ms)
+        if posted is TOO_LATE:
+            return None
+        return self._settle(place, _Try(transition=transition, body=body, comment_id=_id(posted)), patience)
 
-    def settled(self, mark: Mark, carriers: Carriers, look: Callable[[], Carriers], patience: Patience) -> Head:
-        """Look until two looks in a row agree about what counts; `carriers` is the first look, `mark` its head."""
+    def rest(self, patience: Patience, *, why: str) -> None:
+        """Wait until a list shows whatever was there before."""
+        patience.nap(self._settle_s, why=why)
+
+    def settled(self, mark: Mark, carriers: Carriers, look: Callable[[], Carriers], patience: Patience) -> Head | None:
+        """Look until two looks in a row agree about what counts; `carriers` is the first look, `mark` its head.
+
+        None when all is gone meanwhile.
+        """
         for _ in range(_LOOKS_MAX):
             shown = rivals(carriers, mark)
-            patience.nap(self._settle_s, why=f"{mark.collection}/{mark.key}: somebody else is changing it")
+            self.rest(patience, why=f"{mark.collection}/{mark.key}: somebody else is changing it")
             carriers = look()
             head = head_of(carriers)
-            if head is not None and head.mark == mark and rivals(carriers, mark) == shown:
+            if head is None or (head.mark == mark and rivals(carriers, mark) == shown):
                 return head
-            mark = mark if head is None else head.mark
+            mark = head.mark
         raise StoreUnavailable(f"{mark.collection}/{mark.key}: it changes with every look", hint="try again")
 
     def tidy(self, place: Place, transition: Transition, carriers: Carriers) -> None:
@@ -86,7 +97,7 @@ class Committer:
             if mirror is not None:
                 body = render(transition, place=place, key=self._key, mirror=True)
                 self._log.edit(mirror, body, patience)
-            for comment_id in old:
+            for comment_id in old[:_TIDY_MAX]:
                 self._log.remove(comment_id, patience)
         except SharedStateError as error:
             logs.info("%s: old steps are left behind: %s", place, error)
@@ -114,9 +125,9 @@ class Committer:
                 agreed, unseen = None, unseen + 1
                 if attempt.comment_id is None and unseen % _UNSEEN_MAX == 0 and posts < _POSTS_MAX:
                     # The same body: should the first one turn up after all, both carry one and the same step.
-                    attempt = attempt.replace(comment_id=self._log.post(place.number, attempt.body, patience))
+                    attempt = attempt.replace(comment_id=_id(self._log.post(place.number, attempt.body, patience)))
                     posts += 1
-            patience.nap(self._settle_s, why=f"{place}: waiting for the comments to settle")
+            self.rest(patience, why=f"{place}: waiting for the comments to settle")
         what = f"{attempt.mark.collection}/{attempt.mark.key} on {place}"
         raise StoreUnavailable(
             f"{what}: it cannot be told whether our change counts", hint="read it again, then decide"
@@ -135,6 +146,10 @@ class Committer:
                 self._log.remove(comment_id, patience)
         except SharedStateError as error:
             logs.info("%s: a beaten step is left behind: %s", place, error)
+
+
+def _id(posted: int | Sent) -> int | None:
+    return posted if isinstance(posted, int) else None
 
 
 def _own(attempt: _Try) -> Carriers:

@@ -15,9 +15,10 @@ from urllib.parse import urlencode, urlsplit
 from sharedstate.errors import BadSettings
 from sharedstate.host import Host
 from sharedstate.sync.board import Failed, Parked
-from sharedstate_adapters.github.answers import Answer, Ok, classify, tame
+from sharedstate_adapters.github.answers import Answer, Ok, classify
 from sharedstate_adapters.github.budget import Budget, Kind
 from sharedstate_adapters.github.credentials import Credential
+from sharedstate_adapters.github.losses import loss_of
 
 if TYPE_CHECKING:
     from github import Requester
@@ -94,16 +95,24 @@ class Edge:
         """
         started_s = self._host.monotonic_s()
         kind: Kind = "read" if method in ("GET", "HEAD") else "write" if method != "POST" else "create"
+        held = self._token
         answer = self._once(method, path, query, body, etag, "notify" if notifies else kind, self._deadline_s)
         left_s = self._deadline_s - (self._host.monotonic_s() - started_s)
+        if self._is_taken_away(answer, held) and left_s > 1:
+            self._token = ""
+            return self._once(method, path, query, body, etag, kind, left_s)
         if isinstance(answer, Failed) and answer.kind == "transient" and method in _REPEATABLE and left_s > 1:
             again = self._once(method, path, query, body, etag, kind, left_s)
             return again.replace(applied=answer.applied or again.applied) if isinstance(again, Failed) else again
         return answer
 
+    def wait_to_notify(self) -> Parked | None:
+        """How long something that people are told of would have to wait now. Sends and spends nothing."""
+        return self._budget.wait("notify", now_ms=self.now_ms())
+
     def as_app(self, path: str) -> Answer:
         """Read something as the App itself, not as its installation."""
-        return self._direct("GET", path)
+        return self._direct("GET", path, self._deadline_s)
 
     def close(self) -> None:
         """Give the connection back; a later call opens another."""
@@ -123,9 +132,11 @@ class Edge:
         kind: Kind,
         deadline_s: float,
     ) -> Answer:
-        refused = self._signed_in() or self._budget.take(kind, now_ms=self.now_ms())
+        started_s = self._host.monotonic_s()
+        refused = self._signed_in(deadline_s) or self._budget.take(kind, now_ms=self.now_ms())
         if refused is not None:
             return refused
+        left_s = deadline_s - (self._host.monotonic_s() - started_s)
         requester = self._get_requester()
         url = f"{path}{'&' if '?' in path else '?'}{urlencode(query)}" if query else path
         headers = {"If-None-Match": etag} if etag else {}
@@ -134,7 +145,12 @@ class Edge:
             line = cast("Any", self._get_line())
             return requester.requestJson(method, url, None, headers, body, line)
 
-        return self._understood(method, send, deadline_s)
+        return self._understood(method, send, left_s)
+
+    def _is_taken_away(self, answer: Answer, held: str) -> bool:
+        """Whether the token of an App that was good a moment ago is refused: nothing was carried out with it."""
+        refused = isinstance(answer, Failed) and answer.detail.startswith("401")
+        return refused and self.credential.is_app and bool(held) and held == self._token
 
     def _understood(self, method: str, send: Callable[[], Raw], deadline_s: float) -> Answer:
         self.requests += 1
@@ -147,18 +163,17 @@ class Edge:
         if isinstance(answer, Parked):
             self._budget.note(answer)
         if isinstance(answer, Failed):
-            return answer.replace(detail=self.credential.without_secrets(answer.detail))
+            return answer.replace(detail=self._masked(answer.detail))
         return answer
 
     def _lost(self, method: str, error: BaseException) -> Failed:
         """No whole answer arrived. What never reached GitHub was not carried out."""
-        from requests.exceptions import ConnectTimeout, InvalidProxyURL, SSLError
+        loss = loss_of(error, host=urlsplit(self.base_url).netloc)
+        return Failed(kind="transient", detail=self._masked(loss.text), applied=method != "GET" and loss.reached)
 
-        unreached = isinstance(error, ConnectTimeout | SSLError | InvalidProxyURL) or _never_connected(error)
-        what = self.credential.without_secrets(tame(f"{type(error).__name__}: {error}"))
-        if self._token:
-            what = what.replace(self._token, "…")
-        return Failed(kind="transient", detail=what, applied=method != "GET" and not unreached)
+    def _masked(self, text: str) -> str:
+        text = self.credential.without_secrets(text)
+        return text.replace(self._token, "…") if self._token else text
 
     def _get_line(self) -> Tamed:
         if self._line is None:
@@ -188,14 +203,14 @@ class Edge:
 
     # Apps
 
-    def _signed_in(self) -> Parked | Failed | None:
+    def _signed_in(self, deadline_s: float) -> Parked | Failed | None:
         """Make sure there is a token; for an App, fetch one of its installation when the last has run out."""
         if not self.credential.is_app:
             return None
         if self._token and self._expires_ms is not None and self.now_ms() < self._expires_ms - _REFRESH_MS:
             return None
         path = f"/app/installations/{self.credential.installation_id}/access_tokens"
-        answer = self._direct("POST", path)
+        answer = self._direct("POST", path, deadline_s)
         if isinstance(answer, Parked | Failed):
             return answer
         token = answer.document.get("token") if isinstance(answer, Ok) and isinstance(answer.document, dict) else None
@@ -205,7 +220,7 @@ class Edge:
         self._token, self._expires_ms, self._requester = token, self.now_ms() + 3_600_000, None
         return None
 
-    def _direct(self, method: str, path: str) -> Answer:
+    def _direct(self, method: str, path: str, deadline_s: float) -> Answer:
         """A request signed by the App itself. Not through PyGithub, whose debug log would show the fetched token."""
         parked = self._budget.take("read" if method == "GET" else "write", now_ms=self.now_ms())
         if parked is not None:
@@ -229,7 +244,7 @@ class Edge:
             answer = line.getresponse()
             return answer.status, answer.headers, answer.read()
 
-        return self._understood(method, send, self._deadline_s)
+        return self._understood(method, send, deadline_s)
 
 
 def send_by(send: Callable[[], Raw], *, deadline_s: float | None) -> Raw | BaseException:
@@ -251,21 +266,5 @@ def send_by(send: Callable[[], Raw], *, deadline_s: float | None) -> Raw | BaseE
         return box[0]
     thread = threading.Thread(target=run, name="sharedstate-github", daemon=True)
     thread.start()
-    thread.join(deadline_s)
+    thread.join(max(0.0, deadline_s))
     return box[0] if box else TimeoutError(f"no whole answer within {deadline_s:g} s")
-
-
-def _never_connected(error: BaseException) -> bool:
-    """Whether a connection was refused or a name unknown: urllib3 says so at the bottom of the chain."""
-    from urllib3.exceptions import NameResolutionError, NewConnectionError
-
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
-            return False
-        if isinstance(seen, NewConnectionError | NameResolutionError):
-            return True
-        reason = getattr(seen, "reason", None)
-        inner = next((part for part in seen.args if isinstance(part, BaseException)), None)
-        seen = reason if isinstance(reason, BaseException) else inner
-    return False

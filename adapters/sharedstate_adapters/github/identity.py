@@ -10,6 +10,7 @@ from sharedstate.sync.board import Failed, Parked
 from sharedstate.values import Value
 from sharedstate_adapters.github.answers import Answer, Ok
 from sharedstate_adapters.github.edge import Edge
+from sharedstate_adapters.github.items import is_id
 
 COLLECTION: Final = "github-identity"
 
@@ -77,6 +78,6 @@ class Identity:
 
 def _account(answer: Answer) -> Account | None:
     document = answer.document if isinstance(answer, Ok) else None
-    if not isinstance(document, dict) or not isinstance(document.get("id"), int):
+    if not isinstance(document, dict) or not is_id(document.get("id")):
         return None
     return Account(id=document["id"], login=str(document.get("login", "")))

@@ -6,15 +6,17 @@ not pass within the patience of the operation is `StoreBusy` or `StoreUnavailabl
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from enum import Enum
+from typing import Any, Final, Literal, TypeVar
 
 from sharedstate import logs
 from sharedstate.errors import EXIT_NOT_FOUND, Corrupt, InvalidInput, StoreBusy, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.sync.board import Failed, Parked
 from sharedstate.values import Value
-from sharedstate_adapters.github.answers import NotModified, Ok
+from sharedstate_adapters.github.answers import Answer, NotModified, Ok
 from sharedstate_adapters.github.chain import Carrier
 from sharedstate_adapters.github.edge import Edge
 from sharedstate_adapters.github.identity import Account, Identity
@@ -46,6 +48,17 @@ class Patience:
         self._host.sleep(seconds)
 
 
+class Sent(Enum):
+    """A post that has no comment id. `UNHEARD`: it may be there or may come yet. `TOO_LATE`: it was not sent."""
+
+    UNHEARD = "unheard"
+    TOO_LATE = "too late"
+
+
+UNHEARD: Final = Sent.UNHEARD
+TOO_LATE: Final = Sent.TOO_LATE
+
+
 class NoIssue(InvalidInput):
     """The task names an issue that the repository does not have, or that was deleted or moved away."""
 
@@ -60,7 +73,7 @@ class _Rows(Value):
 
 
 class IssueLog:
-    """Transitions on the issues of one repository. Not for use by two threads at once.
+    """Transitions on the issues of one repository. Safe for threads: requests take turns, waits do not.
 
     What does not count is passed over, and said once: comments of people, of authors who are not trusted, what has
     been copied here from another issue.
@@ -78,6 +91,7 @@ class IssueLog:
         self._host = host
         self._lists: dict[int, _Rows] = {}
         self._reported: set[int] = set()
+        self._turn = threading.RLock()
 
     # Reading
 
@@ -126,20 +140,27 @@ class IssueLog:
 
     # Writing
 
-    def post(self, number: int, body: str, patience: Patience) -> int | None:
-        """A new comment; its id, or None when no answer came: it may be there or may come yet.
+    def post(self, number: int, body: str, patience: Patience, *, by_ms: int | None = None) -> int | Sent:
+        """A new comment: its id, `UNHEARD`, or `TOO_LATE` when it could not be sent by `by_ms` of our boot clock.
 
         Raises `StoreBusy` before anything is sent when a limit would make it wait too long, `StoreUnavailable` when
         nothing was carried out.
         """
-        answer = self.answered(lambda: self._repository.create_comment(number, body), patience, what=f"#{number}")
+
+        def create() -> Answer | Literal[Sent.TOO_LATE]:
+            late = by_ms is not None and self._host.now().boot_ms > by_ms
+            return TOO_LATE if late else self._repository.create_comment(number, body)
+
+        answer = self.answered(create, patience, what=f"#{number}")
+        if answer is TOO_LATE:
+            return TOO_LATE
         if isinstance(answer, Failed):
             if answer.kind == "transient" and answer.applied:
-                return None
+                return UNHEARD
             raise self._failed(answer, number, patience)
         comment = _comment(answer.document if isinstance(answer, Ok) else None)
         if comment is None:
-            return None
+            return UNHEARD
         self._identity.learn(Account(id=comment.author_id, login=comment.author))
         return comment.id
 
@@ -166,9 +187,11 @@ class IssueLog:
         """What `call` answers once no limit is in the way; with `stubborn` once no passing fault is, either."""
         tries = 0
         while True:
-            answer = call()
-            if isinstance(answer, Ok | Pages):
-                self._clock.note(answer.date_ms)
+            with self._turn:
+                asked_ms = self._host.now().boot_ms
+                answer = call()
+                if isinstance(answer, Ok | Pages):
+                    self._clock.note(answer.date_ms, asked_ms=asked_ms)
             if isinstance(answer, Parked):
                 wait_ms = max(answer.until_ms - self.edge.now_ms(), 1)
                 patience.nap(wait_ms / 1000, why=f"{what}: {answer.reason}")
@@ -181,6 +204,11 @@ class IssueLog:
     def trusts(self, author: Comment, patience: Patience) -> bool:
         """Whether what the author of this writes may count."""
         return author_refused(author, self._trusted(patience)) is None
+
+    def close(self) -> None:
+        """Give the connection back; a later call opens another."""
+        with self._turn:
+            self.edge.close()
 
     # Inside
 
@@ -231,7 +259,8 @@ class IssueLog:
             held = read(comment.body, place=place, keys=rules.keys)
         except Corrupt as error:
             return carrier.replace(reason=str(error))
-        return carrier.replace(transition=held.transition, heartbeat=held.heartbeat, mirror=held.mirror)
+        step = held.transition  # whatever the first line says: this mark is sealed
+        return carrier.replace(mark=step.mark, transition=step, heartbeat=held.heartbeat, mirror=held.mirror)
 
     def _report(self, comment: Comment, number: int, reason: str) -> None:
         if comment.id in self._reported or len(self._reported) >= _REPORTED_MAX:

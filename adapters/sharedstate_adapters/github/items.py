@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from sharedstate.clock import ms_of_iso
 from sharedstate.errors import Corrupt
@@ -18,9 +18,19 @@ _REASONS: Final = {"completed": "completed", "not_planned": "not_planned", "dupl
 Document = Mapping[str, Any]
 
 
-def is_issue(document: Any) -> bool:
+def is_id(value: Any) -> TypeGuard[int]:
+    """Whether a value can be an id or a number of GitHub's, and be kept by us: 1 to 2^63 - 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
+
+
+def rows_of(document: Any) -> list[dict[str, Any]]:
+    """The objects of a list; what is no object, or no list, is left out."""
+    return [row for row in document if isinstance(row, dict)] if isinstance(document, list) else []
+
+
+def is_issue(document: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a listed document is an issue; GitHub lists pull requests among them."""
-    return isinstance(document, dict) and isinstance(document.get("number"), int) and "pull_request" not in document
+    return isinstance(document, dict) and is_id(document.get("number")) and "pull_request" not in document
 
 
 def item_of(
@@ -66,14 +76,14 @@ def own_labels(labels: Any, prefix: str) -> frozenset[str]:
 
 def comment_of(document: Any) -> Comment:
     """A comment; raises `Corrupt`."""
-    if not isinstance(document, dict) or not isinstance(document.get("id"), int):
+    if not isinstance(document, dict) or not is_id(document.get("id")):
         raise Corrupt("a comment without an id")
     author = document.get("user")
     author = author if isinstance(author, dict) else {}  # null when the account is gone
     author_id = author.get("id")
     return Comment(
         id=document["id"],
-        author_id=author_id if isinstance(author_id, int) else 0,
+        author_id=author_id if is_id(author_id) else 0,
         author=str(author.get("login") or "ghost"),
         kind=str(author.get("type") or ""),
         association=str(document.get("author_association") or ""),

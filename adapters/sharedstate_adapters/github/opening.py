@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from sharedstate.errors import BadSettings
 from sharedstate.host import Host
@@ -16,7 +17,9 @@ from sharedstate_adapters.github.edge import Edge, check_base_url
 from sharedstate_adapters.github.keys import check_repository
 from sharedstate_adapters.github.labels import check_prefix
 from sharedstate_adapters.github.trust import Rules, read_authors, read_keys
-from sharedstate_adapters.github.wire import Connection
+
+if TYPE_CHECKING:
+    from sharedstate_adapters.github.wire import Connection  # it needs `requests`, which PyGithub brings
 
 
 def github_board(

@@ -17,7 +17,7 @@ from sharedstate.sync.statuses import folded, normal, same
 from sharedstate.values import Value
 from sharedstate_adapters.github.answers import NotModified, Ok
 from sharedstate_adapters.github.edge import PER_PAGE, Edge
-from sharedstate_adapters.github.items import moment_of
+from sharedstate_adapters.github.items import is_id, is_issue, moment_of, rows_of
 from sharedstate_adapters.github.keys import Place
 from sharedstate_adapters.github.memory import Memory
 
@@ -138,10 +138,11 @@ class Project:
         answer = self._edge.call("GET", f"{path}/fields", query={"per_page": PER_PAGE})
         if not isinstance(answer, Ok):
             return _refused(answer)
-        for field in answer.document if isinstance(answer.document, list) else ():
-            if folded(str(field.get("name"))) == FIELD and field.get("data_type") == "single_select":
-                options = {_text(option.get("name")): str(option.get("id")) for option in field.get("options") or ()}
-                return Board(path=path, field=int(field["id"]), options=options, at_ms=now_ms)
+        for field in rows_of(answer.document):
+            is_status = folded(str(field.get("name"))) == FIELD and field.get("data_type") == "single_select"
+            if is_status and is_id(field.get("id")):
+                options = {_text(one.get("name")): str(one.get("id")) for one in rows_of(field.get("options"))}
+                return Board(path=path, field=field["id"], options=options, at_ms=now_ms)
         return Failed(kind="conflict", detail="the project has no single-select field called Status")
 
     def _rows(self, board: Board) -> dict[str, Card] | Parked | Failed:
@@ -156,7 +157,8 @@ class Project:
                 return answer
             if isinstance(answer, Ok):
                 held = {"tag": answer.headers.get("etag", ""), "next": answer.next_url, "rows": _read(answer.document)}
-            assert held is not None
+            if held is None:
+                return _refused(answer)
             pages[url] = held
             rows |= {key: Card(id=card, status=status, updated_ms=at) for key, card, status, at in held["rows"]}
             url = held["next"]
@@ -173,18 +175,21 @@ def option_for(status: str, options: Mapping[str, str]) -> str | None:
 def _read(document: Any) -> list[list[Any]]:
     """Issue, card, status and moment of each item on a page; drafts, pull requests and archived cards are left out."""
     found: list[list[Any]] = []
-    for row in document if isinstance(document, list) else ():
-        content = row.get("content") or {}
+    for row in rows_of(document):
+        content = row.get("content")
+        is_shown = row.get("content_type") == "Issue" and not row.get("archived_at")
+        if not is_shown or not is_issue(content) or not is_id(row.get("id")):
+            continue
         where = re.search(r"/repos/([^/]+/[^/]+)$", str(content.get("repository_url")))
-        if row.get("content_type") == "Issue" and not row.get("archived_at") and where and content.get("number"):
-            found.append([f"{where[1]}#{content['number']}".lower(), int(row["id"]), _status(row), moment_of(row)])
+        if where is not None:
+            found.append([f"{where[1]}#{content['number']}".lower(), row["id"], _status(row), moment_of(row)])
     return found
 
 
 def _status(document: Any) -> str | None:
     """The status that an item shows."""
     fields = document.get("fields") if isinstance(document, dict) else None
-    for field in fields or ():
+    for field in rows_of(fields):
         if folded(str(field.get("name"))) == FIELD:
             value = field.get("value")
             return None if value is None else _text(value.get("name") if isinstance(value, dict) else value)

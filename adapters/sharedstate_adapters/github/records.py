@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections.abc import Callable
 from typing import Final, Generic
 
 from sharedstate.clock import Instant
-from sharedstate.errors import Corrupt, InvalidInput
+from sharedstate.documents import check_decision, entry_bytes, record_bytes
+from sharedstate.errors import Corrupt
 from sharedstate.host import Host
-from sharedstate.jsonio import encode_line
 from sharedstate.store import BEAT, DELETE, KEEP, Beat, Decision, Document, Snapshot, T, Unreadable, Versioned
 from sharedstate.values import Value
 from sharedstate_adapters.github.chain import Carrier, Head, head_of
@@ -21,6 +22,8 @@ from sharedstate_adapters.github.store_issue import StoreIssue
 from sharedstate_adapters.github.transition import AFTER_MAX, NONCE_BYTES, Heartbeat, Mark, Transition, render
 
 _SETTLED_MS: Final = 300_000  # no list of GitHub lags behind a comment for so long
+_FRESH_MS: Final = 5_000  # older decisions are made anew before they are sent
+_LATE_MS: Final = 75_000  # a renewal this long after the last sign of life may have met a takeover: it looks again
 
 
 class Done(Value, Generic[T]):
@@ -44,7 +47,7 @@ class Slot(Value):
 
 
 class Records:
-    """The records of one repository. Not for use by two threads at once."""
+    """The records of one repository. Readers come as they like; `attempt` is for one thread at a time."""
 
     def __init__(
         self,
@@ -66,12 +69,12 @@ class Records:
         self._signing = signing
         self._now = now
         self._host = host
-        self._deciding: tuple[Place | None, tuple[Carrier, ...]] | None = None
+        self._deciding: dict[int, tuple[Place | None, tuple[Carrier, ...]]] = {}
 
     @property
     def deciding(self) -> bool:
-        """Whether a decision is being made right now."""
-        return self._deciding is not None
+        """Whether this thread is making a decision right now."""
+        return get_ident() in self._deciding
 
     # Reading
 
@@ -104,36 +107,61 @@ class Records:
         # Memory first: what another process of this machine adds in between is on GitHub by then.
         remembered = None if slot.place is None else self._recall.get(slot.place, slot.collection, slot.key)
         carriers = self._look(slot.place, patience)
+        by_ms = self._host.now().boot_ms + _FRESH_MS  # counted from the look: what happens after it is not known
         head, lost = completed(head_of(_of(slot, carriers)), remembered)
         if lost:
-            self._restore(slot, head, patience)
+            self._restore(slot, patience)
             return None
         if head is not None and not derived:
             _sound(head, slot)
         if head is not None and slot.place is not None and not self._is_settled(head, remembered):
             carriers, head = self._settled(slot, slot.place, head, carriers, patience)
+            if head is None:
+                return None
+            by_ms = self._host.now().boot_ms + _FRESH_MS
         snapshot = _snapshot(head, self._now())
         decision = self._decided(slot, carriers, decide, snapshot)
-        for event in decision.events:
-            encode_line(event)  # what no journal can carry is refused before anything is posted
-        if not self._carry_out(slot, head, snapshot, decision, patience):
+        self._check(slot, head, decision)
+        if not self._carry_out(slot, head, snapshot, decision, patience, by_ms=by_ms):
             return None
         return Done(decision=decision, revision=snapshot.revision + isinstance(decision.write, dict))
 
+    def _check(self, slot: Slot, head: Head | None, decision: Decision[T]) -> None:
+        """What no record, beat or journal can carry is refused before anything is posted."""
+        step = None if head is None else head.transition
+        check_decision(decision, alive=None if step is None else step.live, what=slot.what)
+        for event in decision.events:
+            entry_bytes(event)
+        if isinstance(decision.write, dict):
+            record_bytes(decision.write, what=slot.what)
+
     def _carry_out(
-        self, slot: Slot, head: Head | None, snapshot: Snapshot, decision: Decision[T], patience: Patience
+        self,
+        slot: Slot,
+        head: Head | None,
+        snapshot: Snapshot,
+        decision: Decision[T],
+        patience: Patience,
+        *,
+        by_ms: int,
     ) -> bool:
+        """False when the decision has to be made anew."""
         write = decision.write
         if write is KEEP or (write is DELETE and snapshot.value is None):
             return True
-        if write is BEAT:
-            if decision.live is None or head is None or snapshot.value is None:
-                raise InvalidInput(f"{slot.what}: a beat needs a record and the fence that is alive")
-            return self._beat(slot, head, decision.live, snapshot.now, patience)
-        return self._advance(slot, head, snapshot, decision, patience)
+        if write is BEAT and head is not None and decision.live is not None:
+            return self._beat(slot, head, decision.live, snapshot.now, patience, by_ms=by_ms)
+        return self._advance(slot, head, snapshot, decision, patience, by_ms=by_ms)
 
     def _advance(
-        self, slot: Slot, head: Head | None, snapshot: Snapshot, decision: Decision[T], patience: Patience
+        self,
+        slot: Slot,
+        head: Head | None,
+        snapshot: Snapshot,
+        decision: Decision[T],
+        patience: Patience,
+        *,
+        by_ms: int,
     ) -> bool:
         """Make the next step; a deletion is one too, without a value."""
         value: Document | None = decision.write if isinstance(decision.write, dict) else None
@@ -157,29 +185,48 @@ class Records:
             at_ms=now_ms,
         )
         place = self._made(slot, step, patience)
-        carriers = self._committer.commit(place, step, patience)
+        carriers = self._committer.commit(place, step, patience, by_ms=by_ms)
         if carriers is None:
             return False
         self._recall.keep(place, step)
         self._committer.tidy(place, step, carriers)
         return True
 
-    def _beat(self, slot: Slot, head: Head, live: int, now: Instant, patience: Patience) -> bool:
-        """Edit the newest comment that carries the step: a beat notifies nobody. False when that is gone meanwhile."""
+    def _beat(self, slot: Slot, head: Head, live: int, now: Instant, patience: Patience, *, by_ms: int) -> bool:
+        """Edit the newest comment that carries the step: a beat notifies nobody.
+
+        False when that is gone meanwhile, when the edit came late after the look that it was decided upon, or when a
+        late renewal has met a takeover: then it is decided anew, upon what stands.
+        """
         assert slot.place is not None
         assert head.transition is not None
         last_ms = head.heartbeat.at_ms if head.heartbeat is not None and head.heartbeat.fence == live else 0
         beat = Heartbeat(fence=live, at_ms=max(now.at_ms, last_ms))
         newest = head.carriers[-1]
         body = render(head.transition, place=slot.place, key=self._signing, heartbeat=beat, mirror=newest.mirror)
-        return self._log.edit(newest.comment_id, body, patience)
+        if self._host.now().boot_ms > by_ms or not self._log.edit(newest.comment_id, body, patience):
+            return False
+        if self._host.now().boot_ms > by_ms:
+            return False
+        if now.at_ms - last_ms <= _LATE_MS:
+            return True
+        self._committer.rest(patience, why=f"{slot.what}: a late renewal")
+        after = head_of(_of(slot, self._log.look(slot.place.number, patience)))
+        return after is not None and after.mark == head.mark
 
-    def _restore(self, slot: Slot, head: Head | None, patience: Patience) -> None:
-        """GitHub has lost a step that this machine knows to have counted: post it again, the same as it was."""
+    def _restore(self, slot: Slot, patience: Patience) -> None:
+        """GitHub has lost a step that this machine knows to have counted: post it again, the same as it was.
+
+        One look may just lag; two, a settle time apart, do not.
+        """
         assert slot.place is not None
-        assert head is not None
-        assert head.transition is not None
-        carriers = self._committer.commit(slot.place, head.transition, patience)
+        self._committer.rest(patience, why=f"{slot.what}: a step of it is missing")
+        remembered = self._recall.get(slot.place, slot.collection, slot.key)
+        head, lost = completed(head_of(_of(slot, self._log.look(slot.place.number, patience))), remembered)
+        if not lost or head is None or head.transition is None:
+            return
+        by_ms = self._host.now().boot_ms + _FRESH_MS
+        carriers = self._committer.commit(slot.place, head.transition, patience, by_ms=by_ms)
         if carriers is not None:
             self._committer.tidy(slot.place, head.transition, carriers)
 
@@ -190,11 +237,11 @@ class Records:
         decide: Callable[[Snapshot], Decision[T]],
         snapshot: Snapshot,
     ) -> Decision[T]:
-        self._deciding = (slot.place, carriers)
+        self._deciding[get_ident()] = (slot.place, carriers)
         try:
             return decide(snapshot)
         finally:
-            self._deciding = None
+            del self._deciding[get_ident()]
 
     # Looking
 
@@ -215,8 +262,9 @@ class Records:
     def _look(self, place: Place | None, patience: Patience) -> tuple[Carrier, ...]:
         if place is None:
             return ()
-        if self._deciding is not None and self._deciding[0] == place:
-            return self._deciding[1]
+        known = self._deciding.get(get_ident())
+        if known is not None and known[0] == place:
+            return known[1]
         return self._log.look(place.number, patience)
 
     def _head(self, slot: Slot, patience: Patience, carriers: tuple[Carrier, ...] | None = None) -> Head | None:
@@ -227,10 +275,11 @@ class Records:
 
     def _settled(
         self, slot: Slot, place: Place, head: Head, carriers: tuple[Carrier, ...], patience: Patience
-    ) -> tuple[tuple[Carrier, ...], Head]:
+    ) -> tuple[tuple[Carrier, ...], Head | None]:
         """The step that counts for certain, which this machine then remembers, and the list that shows it.
 
         Whatever else the decision reads has to come from that very list: another record may have moved on with it.
+        No step: it is gone.
         """
         shown = [carriers]
 
@@ -239,7 +288,7 @@ class Records:
             return _of(slot, shown[-1])
 
         sure = self._committer.settled(head.mark, _of(slot, carriers), look, patience)
-        if sure.transition is not None:
+        if sure is not None and sure.transition is not None:
             self._recall.keep(place, sure.transition)
         return shown[-1], sure
 

@@ -11,6 +11,7 @@ from sharedstate.sync.board import Failed, Parked
 from sharedstate.values import Value
 from sharedstate_adapters.github.answers import Answer, NotModified, Ok
 from sharedstate_adapters.github.edge import PER_PAGE, Edge
+from sharedstate_adapters.github.items import moment_of, rows_of
 
 PAGES_MAX: Final = 1_000
 
@@ -48,6 +49,41 @@ def read_pages(
     return Pages(rows=tuple(rows), tag=tag, date_ms=first.date_ms, complete=answer.next_url is None)
 
 
+def read_changes(
+    edge: Edge, path: str, *, query: Mapping[str, str | int], since_ms: int | None, etag: str = ""
+) -> Pages | NotModified | Parked | Failed:
+    """What has changed at or after `since_ms`, oldest change first; a page that fails fails the list.
+
+    Each page is asked for from the moment at which the last one ended, not by its number: so nothing that leaves the
+    list meanwhile (deleted, moved, changed again) shifts another past us. Only where one second fills a whole page do
+    page numbers help on.
+    """
+    rows: dict[Any, Any] = {}
+    first: Ok | None = None
+    following: str | None = None
+    since, ended = since_ms, False
+    for count in range(PAGES_MAX):
+        order = {**query, "sort": "updated", "direction": "asc", **_since(since), "per_page": PER_PAGE}
+        tag = "" if count else etag
+        answer = edge.call("GET", path, query=order, etag=tag) if following is None else edge.call("GET", following)
+        if isinstance(answer, NotModified) and first is not None:
+            return Failed(kind="transient", detail="a page did not answer")
+        if not isinstance(answer, Ok):
+            return answer
+        first = first or answer
+        page = rows_of(answer.document)
+        rows |= {str(row.get("id")): row for row in page}
+        ended = answer.next_url is None
+        if ended:
+            break
+        last_ms = max(map(moment_of, page), default=0)
+        following = answer.next_url if last_ms <= (since or 0) else None
+        since = max(last_ms, since or 0)
+    assert first is not None
+    tag = first.headers.get("etag", "") if first.next_url is None and len(rows) < PER_PAGE else ""
+    return Pages(rows=tuple(rows.values()), tag=tag, date_ms=first.date_ms, complete=ended)
+
+
 class Repository:
     """`owner/name` over an edge. Every answer is a value; see `Edge.call`."""
 
@@ -59,16 +95,21 @@ class Repository:
     def issues(self, *, since_ms: int | None, etag: str = "") -> Pages | NotModified | Parked | Failed:
         """Issues and pull requests, open and closed, changed at or after `since_ms`.
 
-        Newest change first: what changes while we page moves to the front, so that nothing is passed over; what moved
-        is newer than this list and comes with the next.
+        What changes while we read moves to the end, and is met there again.
         """
-        query = {"state": "all", "sort": "updated", "direction": "desc", **_since(since_ms)}
-        return read_pages(self._edge, f"{self._root}/issues", query=query, etag=etag)
+        path = f"{self._root}/issues"
+        return read_changes(self._edge, path, query={"state": "all"}, since_ms=since_ms, etag=etag)
 
     def comments(self, *, since_ms: int | None, etag: str = "") -> Pages | NotModified | Parked | Failed:
-        """Comments of all issues, changed at or after `since_ms`, newest change first."""
-        query = {"sort": "updated", "direction": "desc", **_since(since_ms)}
-        return read_pages(self._edge, f"{self._root}/issues/comments", query=query, etag=etag)
+        """Comments of all issues, changed at or after `since_ms`. All of them are read from the newest back.
+
+        Where there are more than we read, the newest are those that matter; what a deletion shifts past us then is
+        found again when its issue is written to.
+        """
+        path = f"{self._root}/issues/comments"
+        if since_ms is not None:
+            return read_changes(self._edge, path, query={}, since_ms=since_ms, etag=etag)
+        return read_pages(self._edge, path, query={"sort": "updated", "direction": "desc"}, etag=etag)
 
     def comments_of(self, number: int, *, since_ms: int | None = None) -> Pages | NotModified | Parked | Failed:
         """Comments of one issue."""
@@ -85,6 +126,10 @@ class Repository:
     def create_comment(self, number: int, body: str) -> Answer:
         """A new comment: people are told."""
         return self._edge.call("POST", f"{self._root}/issues/{number}/comments", body={"body": body}, notifies=True)
+
+    def wait_to_comment(self) -> Parked | None:
+        """How long a new comment would have to wait now. Asks nobody."""
+        return self._edge.wait_to_notify()
 
     def edit_comment(self, comment_id: int, body: str) -> Answer:
         """Another text: nobody is told."""

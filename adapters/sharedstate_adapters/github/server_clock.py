@@ -1,8 +1,10 @@
 """GitHub's clock as this machine can know it.
 
-GitHub says the time in whole seconds with each answer. The latest of all readings, carried on by our own boot clock
-(which runs on through suspend), is at most a second and one way of a request behind GitHub; two machines never differ
-by more. Where our clock runs faster than GitHub's, a fresh reading pulls it back.
+GitHub says the time in whole seconds with each answer: at some moment between the request and the answer it was that
+second. The latest of all readings, carried on by our own boot clock (which runs on through suspend), is at most a
+second and one way of a request behind GitHub; two machines never differ by more. Where our clock runs faster than
+GitHub's, a reading pulls it back, but never further than that reading can prove: who stood still between answer and
+reading must not believe in the past.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import Final
 from sharedstate.clock import Instant
 from sharedstate.host import Host
 
-_SPREAD_MS: Final = 2_000  # readings of one moment differ by the second they are cut to and by the way back
+_CUT_MS: Final = 999  # GitHub says whole seconds
+_DOUBT_MS: Final = 5_000  # a reading that took longer says little by itself
 
 
 class ServerClock:
@@ -21,19 +24,22 @@ class ServerClock:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._ahead_ms: int | None = None
+        self.sure = False
 
     @property
     def known(self) -> bool:
-        """Whether GitHub has said the time yet."""
+        """Whether GitHub has said the time yet. `sure`: and as well as it can be known."""
         return self._ahead_ms is not None
 
-    def note(self, date_ms: int | None) -> None:
-        """An answer has just arrived that says this moment; None when it did not say."""
+    def note(self, date_ms: int | None, *, asked_ms: int) -> None:
+        """An answer has just arrived to what was asked at `asked_ms` of the boot clock; None: it says no time."""
+        boot_ms = self._host.now().boot_ms
         if date_ms is None:
             return
-        ahead_ms = date_ms - self._host.now().boot_ms
-        known_ms = ahead_ms if self._ahead_ms is None else self._ahead_ms
-        self._ahead_ms = min(max(known_ms, ahead_ms), ahead_ms + _SPREAD_MS)
+        self.sure = self.sure or boot_ms - asked_ms <= _DOUBT_MS
+        at_least_ms, at_most_ms = date_ms - boot_ms, date_ms + _CUT_MS - asked_ms
+        known_ms = at_least_ms if self._ahead_ms is None else self._ahead_ms
+        self._ahead_ms = min(max(known_ms, at_least_ms), at_most_ms)
 
     def now(self) -> Instant:
         """The present moment; only its wall time means anything to other machines. GitHub has to be `known`."""

@@ -18,11 +18,10 @@ from urllib.parse import parse_qsl
 
 from sharedstate import logs
 from sharedstate.clock import Instant, parse_duration_ms
+from sharedstate.documents import check_name, check_record, entry_bytes
 from sharedstate.errors import BadSettings, Corrupt, ForkedStore, InvalidInput, StoreBusy, StoreError, StoreUnavailable
-from sharedstate.files.faults import check_name
 from sharedstate.files.store import FileStore
 from sharedstate.host import Host
-from sharedstate.ids import check_id
 from sharedstate.settings import Settings
 from sharedstate.store import Decision, Document, Durability, Entry, Snapshot, Store, T, Unreadable, Versioned
 from sharedstate.values import Value
@@ -44,6 +43,7 @@ PATIENCE_S: Final = 60.0
 READ_PATIENCE_S: Final = 10.0
 TRIES_MAX: Final = 200
 _BACKOFF_DOUBLINGS_MAX: Final = 4
+_NOTES: Final = "notes"  # no record stands there: it only takes the events of a transition, all or none
 
 
 class Options(Value):
@@ -58,10 +58,10 @@ class Options(Value):
 class GitHubStore:
     """Records as comments on the issues of `name`; the contract is that of `sharedstate.store.Store`.
 
-    `local` keeps this machine's side: journal, memory of steps, budget, identity. Safe for threads, which take turns;
-    refuses to work in a forked child. Every operation asks GitHub; one that cannot raises `StoreUnavailable`
-    (`StoreBusy` where waiting would help), and nothing is acknowledged. `fails_closed`: a claim that cannot be decided
-    here is not decided by the local ledger alone.
+    `local` keeps this machine's side: journal, memory of steps, budget, identity. Safe for threads: writers take turns,
+    readers wait for a request at most; refuses to work in a forked child. Every operation asks GitHub; one that cannot
+    raises `StoreUnavailable` (`StoreBusy` where waiting would help), and nothing is acknowledged. `fails_closed`: a
+    claim that cannot be decided here is not decided by the local ledger alone.
     """
 
     fails_closed: Final = True
@@ -128,24 +128,20 @@ class GitHubStore:
 
     def now(self) -> Instant:
         """GitHub's clock; asked for when no answer has told it yet. Raises `StoreUnavailable`."""
-        with self._guard:
-            return self._server_now()
+        return self._server_now()
 
     def get(self, collection: str, key: str) -> Versioned | None:
         """The current record. Raises `Corrupt`, `StoreUnavailable`. Inside a decision: as it was when that began."""
-        check_name(collection, what="collection")
-        key = check_id(key, what="key")
-        with self._guard:
-            self._check_process()
-            return self._records.get(collection, key, Patience(self._host, limit_s=READ_PATIENCE_S))
+        key = check_record(collection, key)
+        self._check_process()
+        return self._records.get(collection, key, Patience(self._host, limit_s=READ_PATIENCE_S))
 
     def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
         """Every record, from one list of all comments of the repository: a request for each hundred of them."""
         check_name(collection, what="collection")
-        with self._guard:
-            self._check_process()
-            patience = Patience(self._host, limit_s=READ_PATIENCE_S)
-            return iter(self._records.scan(collection, patience, live_only=live_only))
+        self._check_process()
+        patience = Patience(self._host, limit_s=READ_PATIENCE_S)
+        return iter(self._records.scan(collection, patience, live_only=live_only))
 
     # Writing
 
@@ -164,9 +160,8 @@ class GitHubStore:
         Raises `StoreBusy` when others keep being first or GitHub asks to wait for too long, `StoreUnavailable`,
         `NoIssue` for a task whose issue does not exist, `Corrupt` for a record that was damaged by hand.
         """
-        check_name(collection, what="collection")
+        key = check_record(collection, key)
         check_name(journal, what="journal")
-        key = check_id(key, what="key")
         what = f"{collection}/{key}"
         with self._guard:
             self._check_process()
@@ -186,6 +181,10 @@ class GitHubStore:
 
     def append(self, journal: str, value: Document) -> int:
         """Append one entry to this machine's journal; returns its sequence."""
+        entry_bytes(value)
+        self._check_process()
+        if self._records.deciding:
+            raise InvalidInput(f"{journal}: a decision must not write to the store: it may run several times")
         return self._local.append(journal, {"event": value})
 
     def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
@@ -203,26 +202,28 @@ class GitHubStore:
 
     def close(self) -> None:
         """Give back connection and descriptors; a later call opens others."""
-        with self._guard:
-            self._edge.close()
-            self._local.close()
+        self._log.close()
+        self._local.close()
 
     # Inside
 
     def _note(self, journal: str, events: Sequence[Document], *, record: str) -> None:
         """This machine's journal follows what stands on GitHub; where it cannot, that is a warning."""
+        if not events:
+            return
+        noted = [{"event": event, "of": record} for event in events]
         try:
-            for event in events:
-                self._local.append(journal, {"event": event, "of": record})
+            self._local.transact(_NOTES, journal, lambda _: Decision(result=None, events=noted), journal=journal)
         except (StoreError, Corrupt) as error:
             logs.warn("%s stands, but not in this machine's journal: %s", record, error)
 
     def _server_now(self) -> Instant:
-        if not self._clock.known:
+        if not self._clock.sure:
             patience = Patience(self._host, limit_s=READ_PATIENCE_S)
             self._log.answered(lambda: self._edge.call("GET", "/rate_limit"), patience, what="the time")
         if not self._clock.known:
             raise StoreUnavailable("GitHub does not answer, so nobody knows what time it is there")
+        self._clock.sure = True  # asked twice: on this line it is not known better
         return self._clock.now()
 
     def _backoff_s(self, number: int) -> float:

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from sharedstate.clock import iso_of_ms
 from sharedstate.errors import Corrupt, InvalidInput, NewerFormat
-from sharedstate.jsonio import decode, encode
+from sharedstate.jsonio import COUNT_MAX, decode, encode
 from sharedstate.store import Document
 from sharedstate.values import Value
 from sharedstate_adapters.github.comment import SigningKey, quoted, same_text
@@ -35,7 +35,6 @@ PLAIN_CHARACTERS_MAX: Final = 50_000  # a longer record is deflated: no reader o
 INFLATED_BYTES_MAX: Final = 4 << 20
 NONCE_BYTES: Final = 8
 AFTER_MAX: Final = 32
-COUNT_MAX: Final = 10**15
 _FENCE: Final = "````"
 _HEAD: Final = re.compile(
     r"<!-- sharedstate-store schema=([0-9]{1,9}) record=([^\s<>/]{1,300})/([^\s<>/]{1,2400})"
@@ -154,8 +153,7 @@ def read(body: str, *, place: Place, keys: Sequence[SigningKey]) -> Read:
 
     With no keys a signature is neither asked for nor looked at.
     """
-    mark = mark_in(body)
-    if mark is None or len(body) > CHARACTERS_MAX:
+    if mark_in(body) is None or len(body) > CHARACTERS_MAX:
         raise Corrupt("transition: the marker is not whole, or the comment is too long")
     lines = body.replace("\r\n", "\n").split("\n")
     if not lines[0].startswith(f"{MARKER} schema={SCHEMA} "):
@@ -166,10 +164,8 @@ def read(body: str, *, place: Place, keys: Sequence[SigningKey]) -> Read:
     if not same_text(str(seal.get("digest", "")), digest):
         raise Corrupt("transition: edited, the digest is wrong")
     _check_signature(seal, keys, "seal", _where(place), digest)
-    transition = _load(_decoded(payload), place)
-    if transition.mark != mark:
-        raise Corrupt("transition: the marker names another record or step")
-    heartbeat = _heartbeat_in(lines, mark=mark, place=place, keys=keys)
+    transition = _load(_decoded(payload), place)  # its mark is sealed, that of the first line is not
+    heartbeat = _heartbeat_in(lines, mark=transition.mark, place=place, keys=keys)
     return Read(transition=transition, heartbeat=heartbeat, mirror=lines[0].endswith(" mirror -->"))
 
 

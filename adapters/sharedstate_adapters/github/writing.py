@@ -92,6 +92,8 @@ class StateComments:
 
     def write(self, draft: Draft) -> Chosen | Moved | Parked | Failed:
         """Make the comment say `draft`; the result is read back from GitHub's answer."""
+        if not draft.comment_id and (turn := self._repository.wait_to_comment()) is not None:
+            return turn  # before anything is read for a comment that cannot be made yet
         rules = self.rules()
         if isinstance(rules, Parked | Failed):
             return rules

@@ -17,12 +17,13 @@ from sharedstate_cli import hot
 from sharedstate_cli.full import suggestions
 from sharedstate_cli.hot import Parsed, Usage
 from sharedstate_cli.session import is_capable
-from sharedstate_cli.table import COMMANDS, EVERYWHERE, Command, Param
+from sharedstate_cli.table import COMMANDS, EVERYWHERE, GROUPS, Command, Param
 
 PROGRAM = "claims"
 COMPLETE_VARIABLE = "_CLAIMS_COMPLETE"
 ABOUT = "Claims, task state and sweeps shared by a fleet of agents that work on one repository."
 EPILOG = (
+    "Every command takes --json, --dir PATH and --help, before or behind its name; see claims help COMMAND.\n\n"
     "Exit codes: 0 done, 1 unexpected, 2 usage, 3 held by another, 4 lost, 5 not found, 6 exhausted or ignored, "
     "7 corrupt, 75 try again, 78 configuration."
 )
@@ -61,7 +62,7 @@ def application(take: Callable[[Parsed], None], *, rest: Sequence[str] | None = 
         home = app
         if group:
             if group not in groups:
-                groups[group] = _group(f"See claims {group} --help.")
+                groups[group] = _group(GROUPS[group])
                 app.add_typer(groups[group], name=group)
             home = groups[group]
         home.command(name, help=_help(command), short_help=command.about, epilog=None)(_callback(command, take, rest))
@@ -143,7 +144,8 @@ def _parameter(param: Param) -> inspect.Parameter:
     common["autocompletion"] = suggestions.for_param(param)
     if param.flags:
         if param.kind == "flag":
-            del common["metavar"], common["autocompletion"]
+            common["metavar"] = ""  # else a person reads `--once <bool>`, and gives it a value
+            del common["autocompletion"]
         info = typer.Option(*param.flags, **common)
     else:
         info = typer.Argument(**common)

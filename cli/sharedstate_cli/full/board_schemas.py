@@ -45,6 +45,7 @@ class Sync(Open):
     errors: list[SyncErrorField] = Field(default_factory=list)
     waiting: Count = 0
     skipped: Literal["already_running"] | None = None
+    holder_pid: int | None = None
     skipped_until: Moment | None = None
     parked_until: Moment | None = None
     reason: str | None = None

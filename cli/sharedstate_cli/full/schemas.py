@@ -271,6 +271,7 @@ class Sweep(Ok):
     conflicts: list[str] = Field(default_factory=list)
     unreadable: list[UnreadableField] = Field(default_factory=list)
     skipped: Literal["already_running"] | None = None
+    holder_pid: int | None = None
 
 
 class RetryCheck(Open):

@@ -9,7 +9,7 @@ from sharedstate.sync.board import Failed, Item, Parked
 from sharedstate_cli import boards
 from sharedstate_cli.report import Grid, Report
 from sharedstate_cli.session import Session
-from sharedstate_cli.wiring import Judged, board_name, judged_comments, opened_board
+from sharedstate_cli.wiring import Judged, board_name, choose_repository, judged_comments, opened_board
 
 # What to do about a comment that does not count; nothing is done by itself.
 _HINTS = {
@@ -23,8 +23,9 @@ _HINTS = {
 _ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
 
 
-def show(session: Session, *, task: str) -> Report:
+def show(session: Session, *, task: str, repo: str | None) -> Report:
     """One item as the board shows it now: card, labels, the record that counts, and every state comment's verdict."""
+    choose_repository(session, repo)
     name = board_name(session)
     wanted = check_id(task)
 
@@ -35,7 +36,7 @@ def show(session: Session, *, task: str) -> Report:
 
     item, comments = session.busy(look, label=f"asking {name}")
     if isinstance(item, Failed) and item.kind in ("gone", "moved"):
-        return boards.absent_report(task, item, board=name)
+        return boards.absent_report(task, item, board=name, example=_example(session))
     for answer in (item, comments):
         if isinstance(answer, Parked | Failed):
             return boards.refused_by_board(answer, board=name)
@@ -44,8 +45,9 @@ def show(session: Session, *, task: str) -> Report:
     return boards.item_report(item, comments, board=name)
 
 
-def adopt(session: Session, *, task: str | None) -> Report:
+def adopt(session: Session, *, task: str | None, repo: str | None) -> Report:
     """The trust report: which state comments count, which do not, and what to configure. Changes nothing."""
+    choose_repository(session, repo)
     name = board_name(session)
     wanted = None if task is None else check_id(task)
 
@@ -55,7 +57,7 @@ def adopt(session: Session, *, task: str | None) -> Report:
 
     found = session.busy(look, label=f"asking {name}")
     if isinstance(found, Failed) and found.kind in ("gone", "moved") and task is not None:
-        return boards.absent_report(task, found, board=name)
+        return boards.absent_report(task, found, board=name, example=_example(session))
     if isinstance(found, Parked | Failed):
         return boards.refused_by_board(found, board=name)
     counting = sum(one.reason is None for one in found)
@@ -75,6 +77,10 @@ def adopt(session: Session, *, task: str | None) -> Report:
         empty=f"no state comments on {name}",
     )
     return Report(document=document, grid=grid, notes=() if session.json else hints)
+
+
+def _example(session: Session) -> str:
+    return session.state.settings.task_pattern.replace("{number}", "42")
 
 
 def _row(one: Judged) -> tuple[str, ...]:

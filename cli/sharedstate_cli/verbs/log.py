@@ -7,7 +7,7 @@ from typing import Any
 from sharedstate.tasks.model import HISTORY_ENTRIES_MAX
 from sharedstate_cli.answers import not_found_report
 from sharedstate_cli.hot import Usage
-from sharedstate_cli.human import moment_of_iso
+from sharedstate_cli.human import moment_of_iso, span
 from sharedstate_cli.report import Grid, Report
 from sharedstate_cli.session import Session
 
@@ -34,7 +34,7 @@ def log(session: Session, *, task: str, limit: int | None) -> Report:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    detail = ", ".join(f"{name}={_text(value)}" for name, value in entry.items() if name not in _SHOWN)
+    detail = ", ".join(_fact(name, value) for name, value in entry.items() if name not in _SHOWN)
     return (
         moment_of_iso(entry.get("at", "")),
         str(entry.get("event", "")),
@@ -45,8 +45,11 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _text(value: object) -> str:
-    return " ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+def _fact(name: str, value: object) -> str:
+    """One fact for people: a `ttl_ms` of 300000 is `ttl 5 m`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0 and name.endswith("_ms"):
+        return f"{name[:-3]} {span(value)}"
+    return f"{name}={' '.join(map(str, value))}" if isinstance(value, list) else f"{name}={value}"
 
 
 def _tone(entry: dict[str, Any]) -> str:

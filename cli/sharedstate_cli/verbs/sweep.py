@@ -19,8 +19,8 @@ def sweep(session: Session, *, dry_run: bool) -> Report:
     """
     if dry_run:
         return _sweep(session, dry_run=True)
-    with alone(session, "sweep") as free:
-        return _sweep(session, dry_run=False) if free else busy_report("sweep")
+    with alone(session, "sweep") as other:
+        return _sweep(session, dry_run=False) if other is None else busy_report("sweep", other)
 
 
 def _sweep(session: Session, *, dry_run: bool) -> Report:

@@ -18,7 +18,7 @@ from sharedstate_cli.boards import fault_report, joined, status_report, sync_rep
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
-from sharedstate_cli.wiring import board_name, opened_board
+from sharedstate_cli.wiring import board_name, choose_repository, opened_board
 
 EVERY_MS_MIN = 1_000
 EVERY_MS_MAX = 86_400_000
@@ -48,7 +48,8 @@ def sync(
         raise Usage("--every: from 1s to 24h")
     if every is not None and (dry_run or status):
         raise Usage("--every does not go with --dry-run or --status")
-    session.choose(repository=None if repo is None else (repo,), sync_policy=policy)
+    choose_repository(session, repo)
+    session.choose(sync_policy=policy)
     board_name(session)
     if status:
         return _status(session)
@@ -56,9 +57,9 @@ def sync(
         engine = _engine(session, board)
         if dry_run:
             return _cycle(session, engine, board.name, dry_run=True)
-        with alone(session, "sync") as free:
-            if not free:
-                return busy_report("sync")
+        with alone(session, "sync") as other:
+            if other is not None:
+                return busy_report("sync", other)
             if every is None:
                 return _cycle(session, engine, board.name)
             return _cycles(session, engine, board.name, every_ms=every)

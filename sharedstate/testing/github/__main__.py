@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--status", action="append", metavar="NAME", help="a status of the projects, in order")
     made.add_argument("--issues", type=int, default=0, metavar="N", help="open so many issues at the start")
     made.add_argument("--clock", choices=("running", "manual"), default="running", help="whose time it shows")
+    made.add_argument("--hold-s", type=float, default=5.0, metavar="S", help="how long a time-out holds (default 5)")
     made.add_argument("--secondary-limits", action="store_true", help="keep GitHub's secondary limits too")
     made.add_argument("--until-eof", action="store_true", help="end when the standard input ends")
     return made
@@ -48,36 +49,48 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop; exit code 0."""
-    given = parser().parse_args(arguments)
+    line = parser()
+    given = line.parse_args(arguments)
+    try:
+        fake = _made(given)
+        fake.start()
+    except (LookupError, ValueError, OverflowError, OSError) as error:
+        line.error(str(error))
     stopped = threading.Event()
     for caught in (signal.SIGTERM, signal.SIGINT):
         signal.signal(caught, lambda *_: stopped.set())
-    users = dict(_pair(text) for text in given.user or ("bot:push",))
+    try:
+        sys.stdout.write(fake.url + "\n")
+        sys.stdout.flush()
+        if given.until_eof:
+            threading.Thread(target=_watch_input, args=(stopped,), daemon=True).start()
+        stopped.wait()
+    finally:
+        fake.stop()
+    return 0
+
+
+def _made(given: argparse.Namespace) -> FakeGitHub:
     fake = FakeGitHub(
         repos=(*(given.repo or ("acme/app",)), *given.private),
-        users=users,
+        users=dict(_pair(text) for text in given.user or ("bot:push",)),
         private=given.private,
         projects=given.project,
         statuses=given.status or STATUSES,
         clock=RunningMachine() if given.clock == "running" else None,
         limits=GITHUB_LIMITS if given.secondary_limits else None,
         port=given.port,
+        hold_s=given.hold_s,
     )
     for number in range(given.issues):
         fake.open_issue(f"Task {number + 1}")
-    with fake:
-        sys.stdout.write(fake.url + "\n")
-        sys.stdout.flush()
-        if given.until_eof:
-            threading.Thread(target=_watch_input, args=(stopped,), daemon=True).start()
-        stopped.wait()
-    return 0
+    return fake
 
 
 def _pair(text: str) -> tuple[str, str]:
     login, colon, right = text.partition(":")
     if not login:
-        raise SystemExit(f"a user is named LOGIN:RIGHT, not {text!r}")
+        raise ValueError(f"a user is named LOGIN:RIGHT, not {text!r}")
     return login, right if colon else "push"
 
 

@@ -2,7 +2,8 @@
 
 POST /_fake/advance   {"seconds": 60}
 POST /_fake/faults    {"fault": "secondary", "nth": 2, "method": "POST", "path": "*/comments"}
-POST /_fake/faults    {"seed": 4, "rates": {"timeout": 0.02}}
+POST /_fake/faults    {"fault": "secondary", "retry_after_s": 2}         any field of `Fault`, for this one plan
+POST /_fake/faults    {"seed": 4, "rates": {"timeout": 0.02}, "requests": 100}
 DELETE /_fake/faults
 GET  /_fake/requests
 POST /_fake/close     {"number": 1, "reason": "not_planned"}      and every other act of `People`
@@ -15,12 +16,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sharedstate.testing.github.call import answer
+from sharedstate.testing.github.faults import named
 from sharedstate.testing.github.people import People
 from sharedstate.testing.github.wire import Response
 
 if TYPE_CHECKING:
     from sharedstate.testing.github.fake import FakeGitHub
 
+CHANGEABLE = ("applied", "retry_after_s", "status", "reset_in_s", "lags")
 ACTS = tuple(name for name, _ in inspect.getmembers(People, inspect.isfunction) if not name.startswith("_"))
 
 
@@ -43,7 +46,7 @@ def _done(fake: FakeGitHub, method: str, act: str, given: dict[str, Any]) -> Any
     if (method, act) == ("POST", "advance"):
         return fake.clock.advance(float(given["seconds"]))
     if (method, act) == ("POST", "faults"):
-        return fake.faults.random(**given) if "seed" in given else fake.faults.plan(**given)
+        return fake.faults.random(**given) if "seed" in given else fake.faults.plan(**_planned(given))
     if method == "POST" and act in ACTS:
         names = [] if act not in ("label", "unlabel", "assign") else list(given.pop("names", ()))
         if act in ("label", "unlabel", "assign"):
@@ -51,6 +54,14 @@ def _done(fake: FakeGitHub, method: str, act: str, given: dict[str, Any]) -> Any
         result = getattr(fake, act)(**given)
         return None if act == "add_repo" else result
     raise NotImplementedError
+
+
+def _planned(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a plan; fields of the fault itself change a copy of it."""
+    changes = {name: given.pop(name) for name in CHANGEABLE if name in given}
+    if any(value is not None and not isinstance(value, int) for value in changes.values()):
+        raise ValueError(f"{', '.join(changes)}: expected a number")
+    return {**given, "fault": named(given.get("fault", "")).replace(**changes)}
 
 
 def _entry(fields: dict[str, Any]) -> dict[str, Any]:

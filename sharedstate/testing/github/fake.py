@@ -180,6 +180,8 @@ class FakeGitHub(People):
     def _add_project(self, name: str, statuses: tuple[str, ...]) -> None:
         state, now_s = self.world.state, self.world.now_s()
         login, _, number = name.partition("/")
+        if not login or not (number.isascii() and number.isdigit()):
+            raise ValueError(f"a project is named owner/number: {name!r}")
         owner = state.account(login, now_s=now_s, kind="Organization")
         project = Project(id=state.next_id("project"), number=int(number), owner=owner, title="Board", created_s=now_s)
         for title, kind in _BUILT_IN_FIELDS:

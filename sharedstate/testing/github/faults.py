@@ -108,7 +108,7 @@ class Faults:
         """Let chosen requests fail. `path` is a glob over the path without query; `ValueError` for an unknown name."""
         if nth < 1 or times < 1:
             raise ValueError("requests are counted from 1")
-        rule = Rule(fault=_named(fault), nth=nth, times=times, method=method, path=path, user=user)
+        rule = Rule(fault=named(fault), nth=nth, times=times, method=method, path=path, user=user)
         self._rules.append((rule, [0]))
 
     def random(self, *, seed: int, rates: dict[str, float], requests: int | None = None) -> None:
@@ -118,7 +118,7 @@ class Faults:
         """
         chosen = dict(rates)
         self._lag_rate = chosen.pop("lagging", 0.0)
-        self._rates = tuple((_named(name), rate) for name, rate in sorted(chosen.items()))
+        self._rates = tuple((named(name), rate) for name, rate in sorted(chosen.items()))
         if not 0 <= sum(chosen.values()) <= 1 or not 0 <= self._lag_rate <= 1 or min(rates.values(), default=0) < 0:
             raise ValueError("rates lie between 0 and 1, and their sum too")
         self._random = random.Random(seed)  # noqa: S311 - reason: tests must replay
@@ -156,7 +156,8 @@ class Faults:
         return None
 
 
-def _named(fault: str | Fault) -> Fault:
+def named(fault: str | Fault) -> Fault:
+    """The fault of that name; `ValueError` for an unknown one."""
     if isinstance(fault, Fault):
         return fault
     if fault not in FAULTS:

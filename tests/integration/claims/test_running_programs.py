@@ -129,6 +129,26 @@ def test_a_refused_claim_starts_nothing(arena: Arena) -> None:
     assert arena.holder() == "here/other"
 
 
+def test_an_exit_code_of_the_program_is_told_from_one_of_ours(arena: Arena) -> None:
+    with arena.open() as other:
+        other.claims.claim("held")
+        other.tasks.ignore("ignored", reason="later", by="a person")
+    for task, code in (("held", 3), ("ignored", 6)):
+        refused = arena.claims("run", task, "--json", "--", "true")
+        assert (refused.returncode, "exit_code" in json.loads(refused.stdout)) == (code, False)
+        assert json.loads(refused.stdout)["reason"]
+        line = arena.claims("run", task, "--", "true").stderr.splitlines()[-1]
+        assert line.startswith(f"claims: refused {task}: ")
+    for code in (3, 4, 6):
+        ended = arena.claims("run", f"own-{code}", "--json", "--", "sh", "-c", f"exit {code}")
+        assert (ended.returncode, json.loads(ended.stdout)["exit_code"]) == (code, code)
+        assert "reason" not in json.loads(ended.stdout)
+        said = arena.claims("run", f"said-{code}", "--", "sh", "-c", f"exit {code}").stderr
+        assert said.splitlines()[-1] == f"claims: said-{code} failed: exit {code}"
+    unknown = arena.claims("run", "U", "--json", "--", "no-such-program")
+    assert (json.loads(unknown.stdout)["exit_code"], "reason" in json.loads(unknown.stdout)) == (None, False)
+
+
 def test_two_runs_of_one_owner_do_not_share_a_task(arena: Arena) -> None:
     with arena.running(command("run", "T", "--", *python(LISTENER, "0"))) as run:
         assert line_of(run) == "ready"

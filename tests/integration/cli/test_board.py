@@ -117,10 +117,19 @@ def test_a_stranger_s_comment_does_not_count_and_the_report_says_why(fleet: Flee
     assert len(github.requests.writes()) == writes
 
 
+def test_a_repository_may_be_named_at_every_look_at_the_board(fleet: Fleet, github: FakeGitHub) -> None:
+    github.open_issue("Build")
+    nowhere = {"SHARED_STATE_REPOSITORY": ""}
+    for words in (("sync",), ("sync", "--status"), ("board", "show", "GH-1"), ("board", "adopt")):
+        assert fleet.json(*words, "--repo", "acme/app", **nowhere)["board"] == "acme/app"
+
+
 def test_a_board_that_lets_nobody_in_is_told_from_one_that_is_away(fleet: Fleet, github: FakeGitHub) -> None:
     assert fleet.run("sync", GITHUB_TOKEN="wrong").returncode == 78
     assert fleet.run("sync", "--repo", "acme/none").returncode == 78
-    assert fleet.run("sync", "--repo", "no repository").returncode == 78
+    for words in (("sync",), ("board", "show", "GH-1"), ("board", "adopt")):
+        wrong = fleet.run(*words, "--repo", "https://github.com/acme/app")
+        assert (wrong.returncode, "--repo: expected OWNER/NAME" in wrong.stderr) == (2, True)
     assert fleet.run("sync", GITHUB_TOKEN="").returncode == 78
     assert fleet.run("sync", SHARED_STATE_REPOSITORY="").returncode == 78
     github.stop()
@@ -130,13 +139,30 @@ def test_a_board_that_lets_nobody_in_is_told_from_one_that_is_away(fleet: Fleet,
     assert status["failed_in_row"] >= 1
 
 
+@pytest.mark.parametrize("words", [("sync",), ("board", "show", "GH-1"), ("list",)], ids=lambda words: str(words[0]))
+def test_without_pygithub_it_says_what_to_install(tmp_path: Path, words: tuple[str, ...]) -> None:
+    bare = "import sys; sys.modules.update(github=None, requests=None, urllib3=None)"  # a plain `pip install`
+    program = f"{bare}; from sharedstate_cli.main import main; sys.exit(main(sys.argv[1:]))"
+    url = "github://acme/app" if words == ("list",) else ""
+    known = environment(tmp_path, GITHUB_TOKEN=TOKEN, SHARED_STATE_REPOSITORY="acme/app", SHARED_STATE_URL=url)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (done.returncode, "pip install 'sharedstate[github]'" in done.stderr) == (78, True), done.stderr
+
+
 def test_one_of_two_syncs_goes_home(fleet: Fleet, github: FakeGitHub) -> None:
     github.open_issue("Build")
     first = fleet.start("sync", "--every", "1h", "--json")
     assert first.stdout is not None
     assert json.loads(first.stdout.readline())["ok"] is True
     second = fleet.json("sync")
-    assert second["skipped"] == "already_running"
+    assert (second["skipped"], second["holder_pid"]) == ("already_running", first.pid)
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=DEADLINE_S)
     assert "skipped" not in fleet.json("sync")
@@ -177,17 +203,17 @@ def test_two_machines_that_share_a_store_make_one_comment(tmp_path: Path, github
 
 def test_the_first_of_two_sweeps_does_the_work(tmp_path: Path) -> None:
     holder = (
-        "import sys, filelock\n"
-        "with filelock.FileLock(sys.argv[1], timeout=0):\n"
+        "import sys, portalocker\n"
+        "with portalocker.PidFileLock(sys.argv[1]):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
     (tmp_path / "local").mkdir()
-    program = [sys.executable, "-c", holder, str(tmp_path / "local" / "sweep.lock")]
+    program = [sys.executable, "-c", holder, str(tmp_path / "local" / "sweep.pid")]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
         second = claims(tmp_path, "sweep")
-        assert (second.returncode, "another sweep" in second.stdout) == (0, True)
+        assert (second.returncode, f"(pid {first.pid})" in second.stdout) == (0, True)
         first.communicate("")
     assert "examined" in claims(tmp_path, "sweep").stdout

@@ -68,6 +68,11 @@ class Description:
         path, operation = found
         return [f"{request.method} {path}: {complaint}" for complaint in self._of_request(operation, request)]
 
+    def template(self, method: str, path: str) -> str:
+        """The path as the description writes it, empty for an unknown one."""
+        found = self._operation(method, path)
+        return "" if found is None else found[0]
+
     # Requests
 
     def _of_request(self, operation: dict[str, Any], request: Request) -> Iterator[str]:

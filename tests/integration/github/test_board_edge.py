@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,19 @@ from sharedstate.testing.github import APP_ID, INSTALLATION_ID
 from sharedstate.testing.memory import MemoryStore
 from sharedstate_adapters.github.answers import NotModified, Ok
 from sharedstate_adapters.github.board import GitHubBoard
+from sharedstate_adapters.github.comment import render
 from sharedstate_adapters.github.credentials import Credential
-from sharedstate_adapters.github.opening import github_board
-from tests.integration.github.boards import Scene, item_of, listed, written
+from sharedstate_adapters.github.keys import Place
+from sharedstate_adapters.github.opening import github_board, github_edge
+from tests.integration.github.boards import Scene, described, item_of, listed, written
+from tests.integration.github.description import description
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     made = Scene(sockets=True, hold_s=3.0)
     made.fake.open_issue("Build the thing")
-    with made.fake:
+    with described(monkeypatch), made.fake:
         yield made
 
 
@@ -127,13 +131,16 @@ def test_over_sockets_too_a_lost_answer_leaves_exactly_one_comment(scene: Scene,
 # What PyGithub must not do
 
 
-def test_redirects_are_answers_and_nothing_follows_them(scene: Scene) -> None:
+def test_redirects_are_answers_and_nothing_follows_them() -> None:
+    scene = Scene(sockets=True)  # asked for things that GitHub does not describe
+    scene.fake.open_issue("Build the thing")
     scene.fake.rename_repo("acme/app", "acme/new")
-    edge = scene.board().edge
-    for method in ("GET", "PATCH", "POST", "DELETE"):
-        answer = edge.call(method, "/repos/acme/app/issues/1", query={"per_page": 1}, body={"title": "x"})
-        assert isinstance(answer, Failed)
-        assert answer.kind in ("moved", "gone")
+    with scene.fake:
+        edge = scene.board().edge
+        for method in ("GET", "PATCH", "POST", "DELETE"):
+            answer = edge.call(method, "/repos/acme/app/issues/1", query={"per_page": 1}, body={"title": "x"})
+            assert isinstance(answer, Failed)
+            assert answer.kind in ("moved", "gone")
     assert scene.fake.issue(1)["title"] == "Build the thing"
     assert {entry.path for entry in scene.fake.requests} == {"/repos/acme/app/issues/1"}
 
@@ -178,6 +185,55 @@ def test_an_app_signs_in_writes_and_finds_its_own_comment_again(scene: Scene, pr
     assert len(scene.fake.comments(1)) == 1
 
 
+def test_an_app_whose_token_was_taken_away_signs_in_again(scene: Scene, private_key: Path) -> None:
+    board = as_app(scene, private_key)
+    item = written(board, item_of(board), scene.record())
+    for token in [token for token in scene.fake.world.state.identities if token.startswith("ghs_")]:
+        del scene.fake.world.state.identities[token]
+    assert written(board, item, scene.record(fence=2)).record == scene.record(fence=2, revision=2)
+    scene.fake.faults.plan("unavailable", method="POST", path="*/access_tokens", times=9)
+    for token in [token for token in scene.fake.world.state.identities if token.startswith("ghs_")]:
+        del scene.fake.world.state.identities[token]
+    assert isinstance(board.edge.call("GET", "/repos/acme/app"), Failed)
+
+
+class SlowDoor(BaseHTTPRequestHandler):
+    """Signs an App in after 0.7 s, and answers nothing else."""
+
+    def do_POST(self) -> None:
+        time.sleep(0.7)
+        body = b'{"token": "ghs_slow"}'
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        time.sleep(3)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - reason: the base class names it so
+        """Nothing."""
+
+
+def test_a_call_that_has_to_sign_in_first_still_ends_by_the_deadline(private_key: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowDoor) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = {
+            "github_api_url": f"http://127.0.0.1:{server.server_port}",
+            "github_app_id": "1",
+            "github_installation_id": 2,
+            "github_private_key_file": str(private_key),
+            "github_deadline_ms": 1_000,
+        }
+        edge = github_edge(resolve(settings, env={}, folder="/"), MemoryStore(), Host(), env={})
+        started = time.monotonic()
+        answer = edge.call("GET", "/repos/acme/app")
+        took_s = time.monotonic() - started
+        server.shutdown()
+    assert isinstance(answer, Failed)
+    assert took_s < 1.5
+
+
 def test_an_app_with_a_key_that_is_none_is_forbidden_and_the_key_not_shown(scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_text("no key but secret")
@@ -201,6 +257,56 @@ def test_who_cannot_be_told_who_they_are_learn_it_from_their_first_comment(scene
     answer = stranger.write(item_of(stranger), scene.record(fence=3))
     assert not isinstance(answer, Written)
     assert len(scene.fake.comments(1)) == 1
+
+
+# Routes
+
+ROUTES = {
+    "GET /app",
+    "POST /app/installations/{installation_id}/access_tokens",
+    "GET /user",
+    "GET /users/{username}",
+    "GET /repos/{owner}/{repo}/issues",
+    "GET /repos/{owner}/{repo}/issues/{issue_number}",
+    "GET /repos/{owner}/{repo}/issues/comments",
+    "GET /repos/{owner}/{repo}/issues/{issue_number}/comments",
+    "POST /repos/{owner}/{repo}/issues/{issue_number}/comments",
+    "GET /repos/{owner}/{repo}/issues/comments/{comment_id}",
+    "PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}",
+    "DELETE /repos/{owner}/{repo}/issues/comments/{comment_id}",
+    "POST /repos/{owner}/{repo}/labels",
+    "POST /repos/{owner}/{repo}/issues/{issue_number}/labels",
+    "DELETE /repos/{owner}/{repo}/issues/{issue_number}/labels/{name}",
+    "POST /repos/{owner}/{repo}/issues/{issue_number}/assignees",
+    "DELETE /repos/{owner}/{repo}/issues/{issue_number}/assignees",
+    "GET /orgs/{org}/projectsV2/{project_number}/fields",
+    "GET /orgs/{org}/projectsV2/{project_number}/items",
+    "GET /orgs/{org}/projectsV2/{project_number}/items/{item_id}",
+    "PATCH /orgs/{org}/projectsV2/{project_number}/items/{item_id}",
+}
+
+
+def test_every_route_of_the_board_is_asked_for_and_judged_by_githubs_description(
+    monkeypatch: pytest.MonkeyPatch, private_key: Path
+) -> None:
+    scene = Scene(sockets=True, projects=("acme/1",))
+    scene.fake.open_issue("Build the thing")
+    scene.fake.move_card(1, "Todo")
+    with described(monkeypatch), scene.fake:
+        written(as_app(scene, private_key), item_of(as_app(scene, private_key)), scene.record())
+        board = scene.board(project="acme/1", assign=True, trusted_authors="")
+        scene.fake.comment(1, render(scene.record(), place=Place(repository="acme/app", number=1)), user="bot")
+        late = render(scene.record(), place=Place(repository="acme/app", number=1))
+        scene.fake.comment(1, late, user="bot")
+        item = listed(board).items[0]
+        item = written(board, item, scene.record(fence=2))
+        for labels in (frozenset(("claimed",)), frozenset[str]()):
+            answer = board.label(item, labels)
+            assert isinstance(answer, Written)
+            item = answer.item
+        assert isinstance(board.move(item_of(board), "done"), Written)
+    asked = {f"{entry.method} {description().template(entry.method, entry.path)}" for entry in scene.fake.requests}
+    assert asked == ROUTES
 
 
 # Secrets

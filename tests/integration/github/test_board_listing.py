@@ -1,18 +1,17 @@
-"""Listing through `GitHubBoard`: by changes, with entity tags, over pages; the hostile is refused with its reason."""
+"""Listing through `GitHubBoard`: by changes, with entity tags, over pages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from sharedstate.sync.board import Failed, Listing, Parked
 from sharedstate.sync.model import Card
+from sharedstate.testing.github import Request, Response, World
 from sharedstate.testing.memory import MemoryStore
-from sharedstate_adapters.github import trust
-from sharedstate_adapters.github.comment import SigningKey, parse, render
+from sharedstate_adapters.github.comment import render
 from sharedstate_adapters.github.keys import Place
-from sharedstate_adapters.github.survey import survey
 from tests.integration.github.boards import Scene, described, item_of, listed, written
 
 HOME = Place(repository="acme/app", number=1)
@@ -92,6 +91,44 @@ def test_of_250_issues_only_those_that_changed_cost_requests(scene: Scene) -> No
     assert tasks(second) == ["GH-7", "GH-70", "GH-170", "GH-250"]  # the last lies within the look back
     assert len(scene.fake.requests) - before == 2
     assert not second.full
+
+
+@pytest.mark.parametrize("spread_s", [0, 1, 2])
+@pytest.mark.parametrize("act", ["delete", "change", "transfer"])
+def test_what_leaves_the_list_while_it_is_read_hides_no_other_issue(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, act: str, spread_s: int
+) -> None:
+    fake = scene.fake
+    fake.add_repo("acme/lib")
+    for number in range(2, 252):
+        fake.open_issue(f"Issue {number}")
+    board = scene.board()
+    cursor = listed(board).cursor
+    scene.host.advance(3_600)
+    for number in range(1, 252):
+        fake.label(number, "bug")
+        scene.host.advance(spread_s)
+    handle, left = World.handle, [7, 240]
+
+    def meanwhile(world: World, request: Request) -> Response:
+        response = handle(world, request)
+        if request.path == "/repos/acme/app/issues" and left:
+            number = left.pop()
+            if act == "delete":
+                fake.delete_issue(number)
+            elif act == "transfer":
+                fake.transfer(number, "acme/lib")
+            else:
+                fake.label(number, "changed again")
+        return response
+
+    monkeypatch.setattr(World, "handle", meanwhile)
+    asked = len(fake.requests)
+    found = {item.task for item in listed(board, cursor).items}
+    assert len(fake.requests) - asked <= 8
+    kept = {7, 240} if act == "change" else set()
+    wanted = {f"GH-{number}" for number in range(1, 252) if number not in {7, 240} - kept}
+    assert wanted - found == set() if spread_s else len(wanted - found) <= 2
 
 
 def test_a_comment_of_an_issue_that_the_list_does_not_show_brings_its_issue(scene: Scene) -> None:
@@ -176,133 +213,3 @@ def test_a_repository_that_was_renamed_says_so(scene: Scene) -> None:
     answer = scene.board().list(cursor=None)
     assert isinstance(answer, Failed)
     assert answer.kind == "moved"
-
-
-# Hostile comments
-
-
-def hostile(scene: Scene) -> list[tuple[str, str, str | None]]:
-    """What, its text, and the reason for refusing it; None where it is not even taken for a state comment."""
-    now_ms = scene.host.now().at_ms
-    body = render(scene.record(fence=50, revision=90), place=HOME)
-    return [
-        ("a valid record", body, trust.AUTHOR),
-        ("a quoted record", "> " + body.replace("\n", "\n> "), None),
-        ("a replay", render(scene.record(task="GH-2"), place=HOME.replace(number=2)), trust.AUTHOR),
-        ("edited JSON", body.replace('"fence": 50', '"fence": 51'), trust.AUTHOR),
-        ("a lower revision", render(scene.record(revision=0), place=HOME), trust.AUTHOR),
-        ("a future heartbeat", render(scene.record(heartbeat_ms=now_ms + 10**9), place=HOME), trust.AUTHOR),
-        ("an unclosed marker", "<!-- sharedstate-state schema=1 task=GH%2D1", trust.AUTHOR),
-        ("65 kB", body + "x" * (65_536 - len(body)), trust.AUTHOR),
-        ("a mention storm", "<!-- sharedstate-state -->" + "@everyone " * 1000, trust.AUTHOR),
-        ("a script", "<script>document.write('<!-- sharedstate-state')</script>", None),
-    ]
-
-
-def test_a_strangers_comments_change_nothing_and_are_reported_once_with_their_reason(scene: Scene) -> None:
-    board = scene.board()
-    planted = hostile(scene)
-    for _, text, _ in planted[:5]:
-        scene.fake.comment(1, text, user="eve")  # before ours: their ids are lower
-    item = item_of(board)
-    assert item.record is None
-    item = written(board, item, scene.record())
-    for _, text, _ in planted[5:]:
-        scene.fake.comment(1, text, user="eve")
-    scene.host.advance(1)
-    listing = listed(board)
-    assert [one.record for one in listing.items] == [item.record]
-    reasons = [reason for _, _, reason in planted if reason is not None]
-    assert sorted(one.reason for one in listing.distrusted) == sorted(reasons)
-    assert all("eve" in one.author for one in listing.distrusted)
-    scene.fake.comment(1, "talk", user="eve")
-    assert listed(board, listing.cursor).distrusted == ()
-    assert len(scene.fake.comments(1)) == len(planted) + 2
-    count = len(scene.fake.comments(1))
-    written(board, listing.items[0], scene.record(fence=2))
-    assert len(scene.fake.comments(1)) == count
-
-
-@pytest.mark.parametrize(
-    "what,change,reason",
-    [
-        ("edited JSON", lambda body: body.replace('"fence": 4', '"fence": 9'), trust.DIGEST),
-        ("another task", lambda body: body.replace("GH%2D1", "GH%2D2").replace('"GH-1"', '"GH-2"'), trust.OTHER_TASK),
-        ("text added", lambda body: body + "\nlgtm", trust.UNREADABLE),
-        ("another signature", lambda body: body.replace('"hmac": "', '"hmac": "0'), trust.SIGNATURE),
-        ("no signature", lambda body: body.replace('"hmac"', '"hmak"'), trust.UNSIGNED),
-        ("another key", lambda body: body.replace('"key": "k1"', '"key": "k2"'), trust.UNKNOWN_KEY),
-    ],
-)
-def test_what_is_changed_in_our_own_comment_does_not_count(
-    scene: Scene, what: str, change: Callable[[str], str], reason: str
-) -> None:
-    board = scene.board(signing_key="k1:hush")
-    item = written(board, item_of(board), scene.record(fence=4))
-    state = scene.states()[0]
-    scene.fake.edit_comment(state["id"], change(state["body"]))
-    scene.host.advance(1)
-    listing = listed(board)
-    assert [one.record for one in listing.items] == [None]
-    assert [one.reason for one in listing.distrusted] == [reason]
-    assert item.record is not None
-
-
-def test_an_older_state_of_our_own_comment_is_no_news(scene: Scene) -> None:
-    board = scene.board(signing_key="k1:hush")
-    item = written(board, item_of(board), scene.record(fence=4))
-    old = scene.states()[0]["body"]
-    for fence in (4, 5):
-        item = written(board, item, scene.record(fence=fence, attempts=fence))
-    scene.fake.edit_comment(scene.states()[0]["id"], old)
-    scene.host.advance(1)
-    listing = listed(board)
-    assert [one.record for one in listing.items] == [None]
-    assert [one.reason for one in listing.distrusted] == [trust.FENCE]
-    item = written(board, listing.items[0], scene.record(fence=5))
-    assert item.record == scene.record(fence=5, revision=4)
-
-
-def test_keys_rotate_without_a_break(scene: Scene) -> None:
-    old = scene.board(signing_key="k1:first")
-    written(old, item_of(old), scene.record())
-    scene.host.advance(1)
-    new = scene.board("friend", signing_key="k2:second", signing_keys_old="k1:first")
-    item = item_of(new)
-    assert item.record is not None
-    written(new, item, scene.record(fence=2))
-    assert parse(scene.states()[0]["body"]).key_id == "k2"
-
-
-def test_a_future_clock_of_our_own_does_not_make_a_write_fail(scene: Scene) -> None:
-    board = scene.board()
-    ahead = scene.record(heartbeat_ms=scene.host.now().at_ms + 10**6)
-    assert written(board, item_of(board), ahead).record == ahead.replace(revision=1)
-    assert item_of(board).record is None
-
-
-# The trust report
-
-
-def test_the_trust_report_shows_every_state_comment_and_why_it_counts_or_not(scene: Scene) -> None:
-    board = scene.board(signing_key="k1:hush")
-    written(board, item_of(board), scene.record())
-    forged = render(scene.record(revision=9), place=HOME, key=SigningKey(key_id="k1", secret="guess"))
-    scene.fake.comment(1, forged, user="friend")
-    scene.fake.comment(1, render(scene.record(), place=HOME), user="eve")
-    scene.fake.comment(1, '<!-- codex-monitor-state\n{"ownerId": "old/agent"}\n-->', user="eve")
-    writes = len(scene.fake.requests.writes())
-    rows = survey(board)
-    assert isinstance(rows, tuple)
-    assert [(row.author, row.counts, row.reason) for row in rows] == [
-        ("bot", True, None),
-        ("friend", False, trust.SIGNATURE),
-        ("eve", False, trust.AUTHOR),
-        ("eve", False, "older_tool"),
-    ]
-    assert rows[3].legacy is not None
-    assert rows[3].legacy.owner == "old/agent"
-    assert survey(board, task="GH-1") == rows
-    assert survey(board, task="no issue") == ()
-    assert survey(board, task="GH-99") == Failed(kind="gone", detail="404 Not Found")
-    assert len(scene.fake.requests.writes()) == writes

@@ -208,7 +208,10 @@ def test_new_comments_keep_their_distance_and_edits_need_not(scene: Scene) -> No
     second = item_of(board, "GH-2")
     answer = board.write(second, scene.record(task="GH-2"))
     assert isinstance(answer, Parked)
-    assert answer.until_ms == scene.host.now().at_ms + 3_000
+    assert (answer.until_ms, answer.alone) == (scene.host.now().at_ms + 3_000, True)
+    asked = len(scene.fake.requests)
+    assert board.write(second, scene.record(task="GH-2")) == answer
+    assert len(scene.fake.requests) == asked
     written(board, first, scene.record(fence=2))
     scene.host.advance(3)
     written(board, second, scene.record(task="GH-2"))

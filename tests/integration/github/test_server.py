@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -214,6 +215,14 @@ def test_the_program_is_steered_from_outside(program: subprocess.Popen[str]) -> 
         assert asked_status(connection, ISSUES) == 200
         log = asked(connection, "GET", "/_fake/requests")[1]["result"]
         assert [entry["status"] for entry in log] == [200, 200, 503, 200]
+        assert done("faults", fault="secondary", retry_after_s=2, method="GET")[0] == 200
+        connection.request("GET", ISSUES, headers={"User-Agent": "tests"})
+        limited = connection.getresponse()
+        limited.read()
+        assert (limited.status, limited.headers["Retry-After"]) == (403, "2")
+        assert done("faults", fault="secondary", retry_after_s="soon")[0] == 422
+        assert done("faults", fault="hiccup")[0] == 422
+        assert done("faults")[0] == 422
         assert done("explode")[0] == 404
         assert done("close", number=99)[0] == 422
 
@@ -225,8 +234,21 @@ def asked_status(connection: http.client.HTTPConnection, target: str) -> int:
     return answer.status
 
 
-def test_wrong_arguments_are_a_usage_error() -> None:
-    command = [sys.executable, "-m", "sharedstate.testing.github", "--user", ":push"]
+@pytest.mark.parametrize(
+    "arguments,told",
+    [
+        (("--user", ":push"), "LOGIN:RIGHT"),
+        (("--user", "bot:everything"), "unknown right"),
+        (("--repo", "app"), "owner/name"),
+        (("--project", "acme"), "owner/number"),
+        (("--port", "99999"), "0-65535"),
+        (("--port", "{taken}"), "in use"),
+    ],
+)
+def test_wrong_arguments_are_a_usage_error(fake: FakeGitHub, arguments: tuple[str, ...], told: str) -> None:
+    given = [part.format(taken=urlsplit(fake.url).port) for part in arguments]
+    command = [sys.executable, "-m", "sharedstate.testing.github", *given]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S, cwd=Path.cwd())
-    assert done.returncode != 0
-    assert "LOGIN:RIGHT" in done.stderr
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr

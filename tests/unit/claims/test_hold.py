@@ -8,10 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from sharedstate.claims.hold import Hold
+from sharedstate.claims.requests import exit_code_of
 from sharedstate.clock import Instant
 from sharedstate.errors import ClaimLost, ClaimRefused, ForkedStore, InvalidInput, StoreUnavailable
-from sharedstate.tasks.outcomes import Claimed, Kept, Lost
+from sharedstate.tasks.outcomes import Claimed, Kept, Lost, Refused
 from sharedstate.testing.clock import FakeHost
+from sharedstate_cli.answers import refused_report
 from tests.unit.claims.world import TTL_MS, World, believed, inside, take_over
 
 
@@ -106,6 +108,15 @@ def test_a_refused_claim_raises_with_reason_and_exit_code(world: World) -> None:
     with pytest.raises(ClaimRefused) as caught, world.state().claims.hold("U"):
         pytest.fail("the body must not run")
     assert (caught.value.reason, caught.value.exit_code) == ("task_ignored", 6)
+
+
+@pytest.mark.parametrize(
+    "reason,code",
+    [("task_already_complete", 3), ("max_retries_exceeded", 6), ("corrupt", 7), ("newer_format", 7), ("whatever", 3)],
+)
+def test_the_command_and_the_library_end_a_refusal_with_the_same_exit_code(reason: str, code: int) -> None:
+    assert exit_code_of(reason) == code
+    assert refused_report(Refused(reason=reason, task="T", detail="")).code == code
 
 
 def test_a_second_hold_in_the_same_process_is_refused_and_leaves_the_first_alone(world: World) -> None:

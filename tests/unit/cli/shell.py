@@ -68,15 +68,19 @@ class Shell:
 
     def __call__(self, line: str, *more: str, stdin: str = "", screen: bool = False, as_json: bool = True) -> Answer:
         """Run a command line, given as words in one text and then as further words."""
+        words = [*line.split(), *more]
+        own = 2 if words[:1] in (["config"], ["board"], ["schedule"]) else 1
+        added = ["--dir", str(self.root), *(["--json"] if as_json else [])]
+        return self.words(*words[:own], *added, *words[own:], stdin=stdin, screen=screen)
+
+    def words(self, *words: str, stdin: str = "", screen: bool = False) -> Answer:
+        """Run exactly these words."""
         out: io.StringIO = Screen() if screen else io.StringIO()
         err = io.StringIO()
         console = Console(
             stdin=io.StringIO(stdin), stdout=out, stderr=err, host=self.host, store=self.store, board=self.board
         )
-        words = [*line.split(), *more]
-        own = 2 if words[:1] in (["config"], ["board"], ["schedule"]) else 1
-        added = ["--dir", str(self.root), *(["--json"] if as_json else [])]
-        code = main([*words[:own], *added, *words[own:]], console=console)
+        code = main(words, console=console)
         return Answer(code=code, out=out.getvalue(), err=err.getvalue())
 
     def text(self, line: str, *more: str, stdin: str = "", screen: bool = False) -> Answer:

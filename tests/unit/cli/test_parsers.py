@@ -13,7 +13,7 @@ from sharedstate_cli import hot
 from sharedstate_cli.full import app
 from sharedstate_cli.hot import Parsed, Usage
 from sharedstate_cli.main import load
-from sharedstate_cli.table import BY_NAME, COMMANDS, EVERYWHERE, Command
+from sharedstate_cli.table import BY_NAME, COMMANDS, EVERYWHERE, GROUPS, Command
 from tests.unit.cli.shell import Shell
 
 HOT = [command for command in COMMANDS if command.hot]
@@ -127,11 +127,71 @@ def test_help_names_every_option_with_its_default(
             assert f"[default: {param.default}]" in text
 
 
+def test_help_on_a_terminal_shows_no_value_behind_a_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "_a_person_looks", lambda: True)
+    assert app.parse(["sync", "--help"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "--once" in line or "--dry-run" in line]
+    assert lines
+    assert not any("bool" in line for line in lines)
+
+
 def test_help_of_the_whole_names_every_command(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.parse(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(f"  {command.name.split()[0]} " in text for command in COMMANDS)
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    "line,ordered",
+    [
+        ("--dir x list --stale", "list --dir x --stale"),
+        ("--json --dir=x claim T", "claim --json --dir=x T"),
+        ("--dir x board show T", "board show --dir x T"),
+        ("--json board --help", "board --json --help"),
+        ("--json --version", "--version --json"),
+        ("--dir x --help", "--help"),
+        ("--dir x run T -- ls --dir y", "run --dir x T -- ls --dir y"),
+        ("--json nonsense", "nonsense --json"),
+        ("list --dir x", "list --dir x"),
+        ("--owner x list", "--owner x list"),
+    ],
+)
+def test_options_of_every_command_may_stand_before_it(line: str, ordered: str) -> None:
+    assert hot.in_order(line.split()) == ordered.split()
+
+
+def test_a_state_root_before_the_verb_is_the_one_that_is_used(shell: Shell) -> None:
+    shell("claim T-1")
+    for words in (["--json", "--dir", str(shell.root), "list"], [f"--dir={shell.root}", "list", "--json"]):
+        found = shell.words(*words)
+        assert [task["task"] for task in found.document["tasks"]] == ["T-1"]
+    assert shell.words("--json", "--dir", str(shell.root), "config", "show").code == 0
+    assert shell.words("--json", "nonsense").document["error"]["code"] == "usage"
+    assert shell.words("--json", "--version").document["ok"] is True
+    for words in (["--dir"], ["--json", "--dir", "x"]):
+        answer = shell.words(*words)
+        assert (answer.code, "no command behind" in answer.out + answer.err) == (2, True)
+
+
+def test_help_is_a_command_too(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["sync"], ["board"], ["board", "show"]):
+        assert shell.words(*words, "--help").code == 0
+        wanted = capsys.readouterr().out
+        assert shell.words("help", *words).code == 0
+        assert capsys.readouterr().out == wanted
+    assert "Did you mean 'sync'" in shell.words("help", "synk").err
+    assert shell.words("help", "synk").code == 2
+    assert shell.words("--json", "help", "board").document["commands"].keys() == {"board show", "board adopt"}
+
+
+def test_every_group_says_what_it_is_for(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    assert {command.name.split()[0] for command in COMMANDS if " " in command.name} == set(GROUPS)
+    for group, about in GROUPS.items():
+        shell.words("help", group)
+        assert about in capsys.readouterr().out
 
 
 def test_both_ways_give_the_same_results(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

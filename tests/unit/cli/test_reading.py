@@ -78,6 +78,13 @@ def test_log_tells_the_history_oldest_first(shell: Shell) -> None:
     assert text[2].startswith("2026-03-01 00:00:01 UTC  released")
 
 
+def test_log_tells_lengths_of_time_as_people_read_them(shell: Shell) -> None:
+    shell("claim T-1 --ttl 90s")
+    assert shell("log T-1").document["history"][0]["ttl_ms"] == 90_000
+    text = shell.text("log T-1").out
+    assert ("ttl 1 m 30 s" in text, "ttl_ms" in text) == (True, False)
+
+
 def test_list_shows_live_claims_and_on_request_others(shell: Shell) -> None:
     for task in ("b", "a", "c"):
         shell(f"claim {task}")

@@ -84,6 +84,7 @@ def test_a_crontab_that_cannot_be_read_is_not_written_over(shell: Shell, tools: 
 
 
 def test_a_scheduler_that_is_not_there_is_said_with_the_next_step(shell: Shell, tools: Tools) -> None:
+    shell("schedule install --systemd")
     tools.remove()
     for system in ("cron", "systemd", "launchd"):
         answer = shell(f"schedule install --{system}")
@@ -130,6 +131,23 @@ def test_the_workflow_belongs_to_a_repository_and_a_foreign_one_is_left_alone(
     assert shell("schedule install --github-actions").code == 2
     assert shell("schedule remove --github-actions").code == 2
     assert path.read_text() == "name: mine\n"
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_what_is_printed_is_what_is_installed(shell: Shell, tools: Tools, repository: Path, system: str) -> None:
+    for job in ("sweep", "sync"):
+        files = shell(f"schedule print --job {job} --{system}").document["files"]
+        printed = shell.text(f"schedule print --job {job} --{system}").out
+        assert all(file["content"] in printed for file in files)
+
+
+@pytest.mark.parametrize("system", ["systemd", "launchd"])
+def test_an_install_that_cannot_be_leaves_nothing_behind(
+    shell: Shell, tools: Tools, repository: Path, system: str
+) -> None:
+    tools.remove()
+    assert shell(f"schedule install --{system}").code == 75
+    assert shell("schedule status").document["installed"] == []
 
 
 def test_two_state_roots_live_side_by_side(shell: Shell, tools: Tools, tmp_path: Path) -> None:

@@ -59,22 +59,26 @@ def program(folder: Path, *, mark: str = MARK) -> Job:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
 @pytest.mark.parametrize("name", FOLDERS)
-def test_systemd_takes_the_units(tmp_path: Path, name: str) -> None:
+def test_systemd_takes_the_units_and_no_others(tmp_path: Path, name: str) -> None:
     made = check_job(program(tmp_path / name))
-    (tmp_path / "run").mkdir(mode=0o700)
-    paths: list[str] = []
-    for file in render("systemd", [made]):
-        (tmp_path / file.name).write_text(file.content)
-        paths.append(str(tmp_path / file.name))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--user", *paths],
-        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")},
+    done = _verify(tmp_path, {file.name: file.content for file in render("systemd", [made])})
+    assert (done.returncode, done.stderr) == (0, "")
+    broken = {file.name: file.content.replace("OnUnit", "OnUnits") for file in render("systemd", [made])}
+    assert "OnUnitsActiveSec" in _verify(tmp_path, broken).stderr
+
+
+def _verify(folder: Path, units: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    (folder / "run").mkdir(mode=0o700, exist_ok=True)
+    for name, content in units.items():
+        (folder / name).write_text(content)
+    return subprocess.run(
+        ["systemd-analyze", "verify", "--user", *(str(folder / name) for name in units)],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder / "run")},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_systemd_keeps_to_the_interval() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import filelock
+import portalocker
 import pytest
 
 from sharedstate.settings import SYNC_POLICIES
@@ -82,7 +83,7 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(shell: Shell, board:
     assert "record" in answer.document["pushed"]["GH-1"]
     assert board.writes() == 0
     assert shell("sync --status").document["cycles"] == 0
-    assert not (shell.root / "local" / "sync.lock").exists()
+    assert not (shell.root / "local" / "sync.pid.lock").exists()
     out = shell.text("sync --dry-run").out
     assert "would obey GH-2: ignore" in out
     assert "would write GH-1: record" in out
@@ -92,11 +93,12 @@ def test_a_second_sync_leaves_the_work_to_the_first(shell: Shell, board: MemoryB
     board.open_issue("GH-1")
     shell("sync")
     calls = len(board.calls)
-    with filelock.FileLock(shell.root / "local" / "sync.lock", timeout=0):
+    with portalocker.PidFileLock(shell.root / "local" / "sync.pid"):
         answer = shell("sync")
         assert (answer.code, answer.document["skipped"]) == (0, "already_running")
         check("sync", answer.document)
-        assert "another sync" in shell.text("sync --every 5m").out
+        assert answer.document["holder_pid"] == os.getpid()
+        assert f"another sync of this state root is running (pid {os.getpid()});" in shell.text("sync --every 5m").out
         assert shell("sync --status").code == 0
         assert len(board.calls) == calls
     assert "skipped" not in shell("sync").document
@@ -106,23 +108,52 @@ def test_a_second_sweep_leaves_the_work_to_the_first(shell: Shell) -> None:
     shell("claim T-1 --ttl 10s")
     shell.advance(20)
     assert shell("sweep --dry-run").document["swept"]
-    assert not (shell.root / "local" / "sweep.lock").exists()
+    assert not (shell.root / "local" / "sweep.pid.lock").exists()
     (shell.root / "local").mkdir(exist_ok=True)
-    with filelock.FileLock(shell.root / "local" / "sweep.lock", timeout=0):
+    with portalocker.PidFileLock(shell.root / "local" / "sweep.pid"):
         answer = shell("sweep")
-        assert (answer.code, answer.document) == (0, {"schema": 1, "ok": True, "skipped": "already_running"})
+        assert (answer.code, answer.document) == (
+            0,
+            {"schema": 1, "ok": True, "skipped": "already_running", "holder_pid": os.getpid()},
+        )
         check("sweep", answer.document)
         assert shell("sweep --dry-run").document["swept"]
     assert len(shell("sweep").document["swept"]) == 1
 
 
-def test_a_lock_that_cannot_be_made_is_a_fault_with_its_path(shell: Shell) -> None:
-    (shell.root / "local").mkdir(parents=True)
-    (shell.root / "local" / "sync.lock").symlink_to("elsewhere")
+@pytest.mark.parametrize("name", ["sync.pid", "sync.pid.lock"])
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_what_stands_in_the_place_of_the_lock_is_neither_followed_nor_waited_for(
+    shell: Shell, name: str, kind: str
+) -> None:
+    path = shell.root / "local" / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to("elsewhere") if kind == "link" else os.mkfifo(path)
+    answer = shell("sync")
+    assert (answer.code, answer.document["error"]["code"]) == (78, "unsafe_store")
+    assert name in answer.document["error"]["message"]
+    assert not (shell.root / "local" / "elsewhere").exists()
+
+
+def test_a_lock_that_cannot_be_made_is_a_fault_with_its_path(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(lock: object, **how: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(portalocker.PidFileLock, "acquire", full)
     answer = shell("sync")
     assert (answer.code, answer.document["error"]["code"]) == (75, "store_unavailable")
-    assert "sync.lock" in answer.document["error"]["message"]
-    assert not (shell.root / "local" / "elsewhere").exists()
+    assert answer.document["error"]["message"].endswith("local/sync.pid: No space left on device")
+
+
+def test_a_pid_that_cannot_be_read_blocks_nobody_and_frees_nobody(shell: Shell) -> None:
+    path = shell.root / "local" / "sync.pid"
+    path.parent.mkdir(parents=True)
+    path.write_text("what a crash may leave")
+    assert "skipped" not in shell("sync").document
+    with portalocker.PidFileLock(path):
+        path.write_text("")
+        answer = shell("sync")
+        assert (answer.document["skipped"], "holder_pid" in answer.document) == ("already_running", False)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +178,30 @@ def test_the_exit_code_tells_a_board_that_is_away_from_one_that_lets_nobody_in(
     else:
         assert found.document["parked_until"].startswith("2109")
         assert "nothing is asked before 2109" in shell.text("sync").out
+
+
+def test_what_was_done_is_told_as_done_and_what_went_wrong_with_the_next_step(
+    tmp_path: Path, host: Alarm, board: MemoryBoard
+) -> None:
+    board.open_issue("GH-1")
+    board.open_issue("GH-2", ignored=True)
+    shell = Shell(tmp_path, host=host, board=board.seat("ws"))
+    shell("claim GH-1")
+    told = shell.text("sync").out.splitlines()
+    assert told[:2] == ["obeyed GH-2: ignore", "wrote GH-1: record, labels, card"]
+
+    def wrong(call: Call) -> Trouble | None:
+        return Trouble(answer=Failed(kind="forbidden", detail="401 Bad credentials"))
+
+    refused = Shell(tmp_path, host=host, board=board.seat("ws", wrong))
+    said = refused.text("sync").err.splitlines()
+    assert said == [
+        "claims: acme/app could not be listed: forbidden: 401 Bad credentials",
+        "claims: hint: the token may be wrong, expired, or lack the right to write issues there",
+    ]
+    assert refused.text("board show GH-1").err.splitlines()[-1] == said[-1]
+    status = shell.text("sync --status").out
+    assert "UTC the listing: forbidden: 401" in status
 
 
 def test_what_waits_and_what_failed_is_told_by_the_status(tmp_path: Path, host: Alarm, board: MemoryBoard) -> None:
@@ -244,7 +299,7 @@ def test_every_goes_on_through_faults_until_it_is_told_to_end(tmp_path: Path, ho
     assert host.naps == [90.0] * 4
     assert "interrupted" in answer.err
     assert signal.getsignal(signal.SIGTERM) is before
-    with filelock.FileLock(tmp_path / "state" / "local" / "sync.lock", timeout=0):
+    with portalocker.PidFileLock(tmp_path / "state" / "local" / "sync.pid"):
         pass  # nothing is left that blocks
 
 
@@ -316,6 +371,7 @@ def test_an_item_is_shown_with_card_and_record(shell: Shell, board: MemoryBoard)
 def test_an_item_that_the_board_does_not_have_is_not_found(shell: Shell) -> None:
     answer = shell("board show GH-9")
     assert (answer.code, answer.document["reason"]) == (5, "task_not_found")
+    assert shell.text("board show T-9").err.splitlines()[-1] == "claims: hint: issue 42 there is the task GH-42"
 
 
 @pytest.mark.parametrize(

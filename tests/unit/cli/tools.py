@@ -18,10 +18,10 @@ _SYSTEMCTL = """#!/bin/sh
 [ "$1" = --user ] || exit 2
 shift
 [ -e "$TOOLS/broken" ] && { echo "Failed to connect to bus" >&2; exit 1; }
-[ "$1" = is-active ] || echo "systemctl $*" >> "$TOOLS/log"
+case "$1" in is-active|show-environment) ;; *) echo "systemctl $*" >> "$TOOLS/log" ;; esac
 last=; for last in "$@"; do :; done
 case "$1" in
-    daemon-reload) ;;
+    daemon-reload|show-environment) ;;
     enable) [ -e "$XDG_CONFIG_HOME/systemd/user/$last" ] ;;
     start|restart) : > "$TOOLS/active-$last" ;;
     disable) rm -f "$TOOLS/active-$last" ;;
@@ -33,7 +33,7 @@ _LAUNCHCTL = """#!/bin/sh
 label() { basename "$1" .plist; }
 [ "$1" = print ] || echo "launchctl $1" >> "$TOOLS/log"
 case "$1" in
-    print) [ -e "$TOOLS/loaded-$(label "$2")" ] || exit 113 ;;
+    print) case "$2" in */*/*) [ -e "$TOOLS/loaded-$(label "$2")" ] || exit 113 ;; esac ;;
     bootout) [ -e "$TOOLS/loaded-$(label "$2")" ] || exit 3; rm "$TOOLS/loaded-$(label "$2")" ;;
     bootstrap) [ ! -e "$TOOLS/loaded-$(label "$3")" ] && [ -e "$3" ] || exit 5; : > "$TOOLS/loaded-$(label "$3")" ;;
     *) exit 2 ;;

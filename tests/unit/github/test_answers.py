@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from email.utils import formatdate
 
 import pytest
@@ -51,6 +52,8 @@ def test_a_limit_parks_until(what: str, status: int, text: str, headers: dict[st
 REFUSALS = [
     (403, json.dumps({"message": "Resource not accessible by integration"}), "forbidden"),
     (403, json.dumps({"message": "Unable to create comment because issue is locked."}), "locked"),
+    (403, json.dumps({"message": "Repository access blocked"}), "forbidden"),
+    (403, json.dumps({"message": "User is blocked"}), "forbidden"),
     (403, "", "forbidden"),
     (401, json.dumps({"message": "Bad credentials"}), "forbidden"),
     (404, json.dumps({"message": "Not Found"}), "gone"),
@@ -75,6 +78,36 @@ def test_a_refusal_has_one_kind(status: int, text: str, kind: str) -> None:
         assert answer.kind == kind
 
 
+def test_a_server_that_says_when_it_is_back_is_left_alone_until_then() -> None:
+    for method in ("GET", "PATCH", "DELETE"):
+        parked = meaning(503, "<html>", method=method, headers={"retry-after": "30"})
+        assert isinstance(parked, Parked)
+        assert parked.until_ms == NOW_MS + 30_000
+    lost = meaning(503, "<html>", method="POST", headers={"retry-after": "30"})
+    assert isinstance(lost, Failed)
+    assert (lost.kind, lost.applied) == ("transient", True)
+
+
+def test_where_something_has_moved_is_told_without_what_a_terminal_would_obey() -> None:
+    answer = meaning(301, "", headers={"x-moved-to": "https://api.github.com/repositories/7\x1b[2J\x07"})
+    assert isinstance(answer, Failed)
+    assert answer.detail.isprintable()
+    assert "repositories/7" in answer.detail
+
+
+def test_a_date_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        answer = meaning(200, "{}", headers={"date": formatdate(THERE_S)})
+        assert formatdate(THERE_S).endswith("-0000")
+        assert isinstance(answer, Ok)
+        assert answer.date_ms == THERE_S * 1000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize("method,applied", [("GET", False), ("POST", True), ("PATCH", True), ("DELETE", True)])
 def test_a_write_that_the_gateway_gave_up_on_may_have_been_carried_out(method: str, applied: bool) -> None:
     for status, text in ((502, ""), (200, '{"id": 1'), (201, "<html>")):
@@ -93,6 +126,18 @@ def test_good_answers_carry_document_clock_and_next_page() -> None:
     empty = meaning(204)
     assert isinstance(empty, Ok)
     assert (empty.document, empty.next_url) == (None, None)
+
+
+def test_half_characters_are_replaced_and_whole_ones_kept() -> None:
+    answer = meaning(200, '{"body": "a\\ud800b \\uD83D\\uDE00 \\\\ud800 \\u00fc"}')
+    assert isinstance(answer, Ok)
+    assert answer.document == {"body": "a?b \U0001f600 \\ud800 \u00fc"}
+
+
+def test_an_error_without_a_word_is_named_by_its_status() -> None:
+    answer = meaning(503, "<html>")
+    assert isinstance(answer, Failed)
+    assert answer.detail == "503 Service Unavailable"
 
 
 def test_an_error_names_what_github_says() -> None:

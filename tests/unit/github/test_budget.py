@@ -89,6 +89,27 @@ def test_a_clock_set_back_does_not_park_for_good() -> None:
     assert spend(spent, kind="notify", limits=Limits(), now_ms=NOW_MS)[1] is None
 
 
+def test_only_new_content_waits_where_only_its_pace_is_reached() -> None:
+    spent, refused = spend(Spent(), kind="notify", limits=Limits(), now_ms=NOW_MS)
+    assert refused is None
+    _, turn = spend(spent, kind="notify", limits=Limits(), now_ms=NOW_MS)
+    assert turn is not None
+    assert turn.alone
+    assert spend(spent, kind="write", limits=Limits(), now_ms=NOW_MS)[1] is None
+    for whole in (spent.replace(until_ms=NOW_MS + 1), spent.replace(points={NOW_MS - NOW_MS % 2000: 900})):
+        _, parked = spend(whole, kind="notify", limits=Limits(), now_ms=NOW_MS)
+        assert parked is not None
+        assert not parked.alone
+
+
+def test_asking_how_long_to_wait_spends_nothing() -> None:
+    budget = Budget(MemoryStore(), credential="k", limits=OPEN.replace(creations_per_minute=1))
+    for _ in range(3):
+        assert budget.wait("create", now_ms=NOW_MS) is None
+    assert budget.take("create", now_ms=NOW_MS) is None
+    assert budget.wait("create", now_ms=NOW_MS) == budget.take("create", now_ms=NOW_MS) is not None
+
+
 def test_all_processes_share_one_budget_and_one_silence() -> None:
     store = MemoryStore()
     one, other = (Budget(store, credential="k", limits=OPEN.replace(points_per_minute=3)) for _ in range(2))

@@ -144,6 +144,46 @@ def test_every_reader_means_the_same_comment_whatever_the_order(rows: list[tuple
     assert all(gone.author_id != EVE for gone in one.rest)
 
 
+PIECES = st.sampled_from(
+    (
+        "-->",
+        "<!--",
+        "\n",
+        "\r",
+        "\u200b",
+        "\u202e",
+        "\uff1c!--",
+        "````",
+        "`",
+        '"',
+        "{",
+        "}",
+        ",",
+        "9",
+        " ",
+        "@all",
+        "fixes #1",
+        "\0",
+    )
+)
+
+
+@given(st.data())
+def test_whatever_somebody_edits_in_a_signed_comment_it_says_what_was_signed_or_nothing(data: st.DataObject) -> None:
+    body = render(record(), place=HOME, key=KEY)
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(body)))
+        end = min(len(body), start + data.draw(st.sampled_from((0, 0, 1, 2, 7, 80))))
+        body = body[:start] + data.draw(PIECES | st.just("") | st.text(max_size=3)) + body[end:]
+    verdict = judge(comment(body), place=HOME, task="GH-42", rules=SIGNED, seen=Seen(), now_ms=NOW_MS)
+    if verdict.reason is None:
+        shown, right = (
+            one.replace("\r\n", "\n").rpartition("\n<!-- sharedstate-seal")[0]
+            for one in (body, render(record(), place=HOME, key=KEY))
+        )
+        assert (verdict.record, shown) == (record(), right)
+
+
 # Settings
 
 

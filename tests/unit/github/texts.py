@@ -40,6 +40,20 @@ HOSTILE = (
     "`",
     "\\",
     "&lt;",
+    "fixes GH-1",
+    "Resolves: acme/app#1",
+    "@acme/team",
+    "acme/app@0123456789abcdef0123456789abcdef01234567",
+    "someone@example.com",
+    "\uff20everyone",
+    "\uff1c!-- sharedstate-state --\uff1e",
+    "-\u200b->",
+    "\u2066\u200f\ufeff",
+    "~~~~",
+    "$`x`$",
+    "<!-- <!-- -->",
+    "\x1b]8;;https://evil.example\x1b\\",
+    "]]>",
 )
 
 

@@ -93,6 +93,27 @@ def test_a_rate_limit_parks_what_is_left_and_sends_nothing_more() -> None:
     assert stage.here.counter("retries") == 0
 
 
+def test_a_write_that_waits_for_its_turn_holds_up_no_other() -> None:
+    stage = Stage()
+    for number in range(2, 7):
+        stage.board.open_issue(f"GH-{number}")
+        stage.here.claim(f"GH-{number}")
+    until_ms = stage.machine.now().at_ms + 3_000
+    turn = Parked(until_ms=until_ms, reason="one at a time", alone=True)
+    early = {"GH-3", "GH-5"}
+    stage.here.seat.plan = lambda call: Trouble(answer=turn) if call.verb == "write" and call.task in early else None
+    report = stage.here.sync()
+    assert sorted(report.pushed) == ["GH-2", "GH-4", "GH-6"]
+    assert report.parked_until_ms == until_ms
+    assert {one.task for one in stage.here.engine.waiting()} == {"GH-3", "GH-5"}
+    assert stage.here.sync().skipped_until_ms == 0
+    assert (stage.here.counter("rate_limited"), stage.here.counter("failures")) == (1, 0)
+    early.clear()
+    stage.pass_s(3)
+    assert sorted(stage.here.sync().pushed) == ["GH-3", "GH-5"]
+    assert list(stage.here.engine.waiting()) == []
+
+
 def test_the_queue_survives_a_crash() -> None:
     stage = Stage()
     stage.here.claim()

@@ -229,6 +229,35 @@ def test_of_two_attempts_that_are_over_the_complete_one_is_shown_then_the_later(
     assert shown(stage)[:2] == (COMPLETE, "there/a")
 
 
+def test_of_two_complete_attempts_the_first_is_shown_not_the_one_that_was_told_by_the_card() -> None:
+    stage = Stage()
+    there = stage.join("there")
+    stage.here.work(FAILED)
+    stage.here.sync()
+    there.work(COMPLETE)
+    there.sync()
+    stage.pass_s(1)
+    stage.here.sync()
+    assert stage.here.state().status == COMPLETE
+    there.sync()
+    assert shown(stage) == (COMPLETE, "there/a", 2)
+    assert stage.board.writes("record") == 2
+
+
+def test_secrets_in_an_error_are_not_published_and_cost_no_second_write() -> None:
+    stage = Stage()
+    stage.here.claim()
+    stage.here.release(FAILED, error=f"push to https://bob:hunter2@host/x failed, TOKEN=ghp_{'a1' * 18} " + "x" * 3_000)
+    for _ in range(3):
+        stage.here.sync()
+    error = stage.board.record(TASK).last_error
+    assert error is not None
+    assert error.startswith("push to https://…@host/x failed, TOKEN=… x")
+    assert len(error) == 500
+    assert stage.board.writes("record") == 1
+    assert "hunter2" in (stage.here.state().last_error or "")  # at home it stays as it was told
+
+
 def test_a_person_can_delete_nothing_by_a_higher_record_of_nobody() -> None:
     stage = Stage()
     stage.board.plant(TASK, RemoteRecord(task=TASK, fence=7, attempts=9, revision=3))

@@ -12,8 +12,8 @@ from sharedstate.claims.model import META_CHARACTERS_MAX, META_ENTRIES_MAX
 from sharedstate.claims.requests import check_meta
 from sharedstate.claims.scopes import PATHS_MAX, SCOPE_BYTES_MAX, check_scope
 from sharedstate.clock import DURATION_MS_MAX, Instant
+from sharedstate.documents import RECORD_BYTES_MAX
 from sharedstate.errors import Corrupt
-from sharedstate.files.records import RECORD_BYTES_MAX
 from sharedstate.ids import ID_CHARACTERS_MAX, Process, digest_of
 from sharedstate.tasks.model import (
     ERROR_CHARACTERS_MAX,
