@@ -24,7 +24,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class ServerProcess:
+class ServerChild:
     """A server as a child that dies with this process, also when this one is killed."""
 
     def __init__(self, argv: Sequence[str], *, log: Path, end: int = signal.SIGTERM, user: str | None = None) -> None:

@@ -10,7 +10,7 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.servers.lifetime import ServerProcess, free_port, server_folder
+from tests.servers.lifetime import ServerChild, free_port, server_folder
 
 VARIABLE = "SHARED_STATE_TEST_POSTGRES_URL"
 _UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
@@ -42,7 +42,7 @@ class PostgresServer:
         self.port = free_port() if port is None else port
         self._fsync = fsync
         self._programs = _programs(self.folder)
-        self._running: ServerProcess | None = None
+        self._running: ServerChild | None = None
         subprocess.run(
             [
                 str(self._programs / "initdb"),
@@ -70,7 +70,7 @@ class PostgresServer:
             *("-c", "shared_buffers=16MB", "-c", "autovacuum_naptime=1d"),
         ]
         log = self.folder / "server.log"
-        self._running = ServerProcess(argv, log=log, end=signal.SIGQUIT, user=self._account)
+        self._running = ServerChild(argv, log=log, end=signal.SIGQUIT, user=self._account)
         self._running.wait_until(self._answers)
 
     def kill(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.servers.lifetime import ServerProcess, free_port, server_folder
+from tests.servers.lifetime import ServerChild, free_port, server_folder
 
 VARIABLE = "SHARED_STATE_TEST_REDIS_URL"
 
@@ -32,7 +32,7 @@ class RedisServer:
         self.folder = server_folder("redis")
         self.port = free_port() if port is None else port
         self._options = ("--appendonly", "yes", "--appendfsync", fsync, "--maxmemory-policy", "noeviction", *options)
-        self._running: ServerProcess | None = None
+        self._running: ServerChild | None = None
         self.start()
 
     @property
@@ -48,7 +48,7 @@ class RedisServer:
             *self._options,
             *options,
         )
-        self._running = ServerProcess(argv, log=self.folder / "server.log")
+        self._running = ServerChild(argv, log=self.folder / "server.log")
         self._running.wait_until(self._answers)
 
     def kill(self) -> None:
