@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -14,8 +15,8 @@ Counted = Callable[[int], None]
 
 @pytest.fixture(params=sorted(PLACES))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """An empty state of one store; the folder's name is told apart by the store and the run."""
-    folder = tmp_path / f"{request.param}-{tmp_path.parent.parent.name}-{tmp_path.parent.name}-{tmp_path.name}"
+    """An empty state of one store; the name of its folder is no other's, also on a server that lives longer."""
+    folder = tmp_path / f"{request.param}-{uuid4().hex[:12]}"
     folder.mkdir()
     return new_place(request.param, folder)
 

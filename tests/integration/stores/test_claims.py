@@ -11,7 +11,7 @@ import pytest
 
 from sharedstate.clock import Instant
 from sharedstate.host import Host
-from sharedstate.tasks.outcomes import Claimed, Kept, Refused
+from sharedstate.tasks.outcomes import Claimed, Kept, Refused, Released
 from sharedstate.testing.history import violations_in_journal, violations_in_operations
 from tests.integration.race import Race
 from tests.integration.racer import TASKS
@@ -101,4 +101,5 @@ def test_a_host_clock_that_is_off_by_an_hour_neither_kills_nor_immortalises_a_cl
             taken = other.claims.claim(task)
             assert isinstance(taken, Claimed), "an immortal claim"
             assert taken.outcome == "taken_over"
-    counted(16)
+            assert isinstance(other.claims.release(task), Released)
+    counted(24)

@@ -1,0 +1,410 @@
+"""`RedisStore`: the store port over one Redis server.
+
+    SHARED_STATE_URL=redis://HOST:6379/0?prefix=NAME
+
+A transition is two requests: a look, and one script that compares what was looked at and changes record, beat, index
+and journal together. Time is the server's. docs/redis-store.md has the guarantees, and what each mode of the server can
+lose.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from sharedstate import jsonio
+from sharedstate.clock import Instant
+from sharedstate.documents import check_name, check_record, entry_bytes
+from sharedstate.errors import BadSettings, Corrupt, ForkedStore, InvalidInput, StoreBusy
+from sharedstate.host import Host
+from sharedstate.store import (
+    Decision,
+    Document,
+    Durability,
+    Entry,
+    Snapshot,
+    T,
+    Unreadable,
+    Versioned,
+    check_continues,
+)
+from sharedstate_adapters.redis.address import Address, read_address
+from sharedstate_adapters.redis.change import Change, Look, Place
+from sharedstate_adapters.redis.records import Keys, instant, versioned
+from sharedstate_adapters.redis.scripts import APPEND, DONE, LATE, LOAD, LOOK, PAGE, PICK, WRITE, Script
+
+if TYPE_CHECKING:
+    from sharedstate.findings import Finding
+    from sharedstate.settings import Settings
+    from sharedstate_adapters.redis.wire import Patience, Wire
+
+PATIENCE_S: Final = 10.0
+OP_MARGIN_MS: Final = 60_000  # how much longer than any request may be under way its mark stays
+TRIES_MAX: Final = 10_000
+PAGE_COUNT: Final = 500
+_WATCH_S: Final = 1.0
+_JITTER_S: Final = 0.002
+_PATIENT_TRIES: Final = 8
+
+
+class RedisStore:
+    """Records in Redis under `address.prefix`; the contract is that of `sharedstate.store.Store` and `Portable`.
+
+    `patience_s` bounds every operation, waits and new connections included. `relaxed` leaves out the waiting for
+    replicas. Safe for threads; refuses to work in a forked child. Every call may raise `StoreUnavailable` (nobody
+    answers), `BadSettings` (user or password), writes `UnsafeStore` (the server may evict) and `DurabilityUnknown`.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        address: Address,
+        host: Host,
+        patience_s: float = PATIENCE_S,
+        relaxed: bool = False,
+    ) -> None:
+        self.address = address
+        self.keys = Keys(address.prefix)
+        self._wire = wire
+        self._host = host
+        self._patience_s = patience_s
+        self._op_ms = int(patience_s * 1000) + OP_MARGIN_MS
+        self._replicas = 0 if relaxed else address.replicas
+        self._server_ahead_ms: int | None = None
+        self._deciding: set[int] = set()
+        self._pid = host.pid()
+
+    @classmethod
+    def from_url(cls, url: str, *, settings: Settings, host: Host) -> RedisStore:
+        """The store of a URL (docs/redis-store.md); nobody is asked yet. Raises `BadSettings`."""
+        address = read_address(url)
+        try:
+            from sharedstate_adapters.redis.line import dialer
+            from sharedstate_adapters.redis.wire import ANSWER_SHARE, Wire
+        except ModuleNotFoundError as error:
+            raise BadSettings(
+                f"SHARED_STATE_URL {address.shown}: the client library is not installed ({error.name})",
+                hint="pip install 'sharedstate[redis]'",
+            ) from None
+        patience_s = settings.lock_timeout_ms / 1000
+        dial = dialer(address, timeout_s=patience_s / ANSWER_SHARE)
+        wire = Wire(dial, host=host, where=address.shown)
+        return cls(wire, address=address, host=host, patience_s=patience_s, relaxed=settings.durability == "relaxed")
+
+    # Reading
+
+    def now(self) -> Instant:
+        """The server's time."""
+        self._check_process()
+        return self._now(self._patience())
+
+    def get(self, collection: str, key: str) -> Versioned | None:
+        """The current record. Raises `Corrupt`."""
+        place = Place(self.keys, collection, check_record(collection, key))
+        self._check_process()
+        answer = self._look(place, self._patience())
+        if answer[0] is None:
+            return None
+        return versioned(place.key, answer[0], answer[1], what=place.what)
+
+    def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
+        """Every record, 500 at a time; each with the beat of the same moment."""
+        check_name(collection, what="collection")
+        self._check_process()
+        found = self._live(collection) if live_only else self._all(collection)
+        return _shown(collection, found, live_only=live_only)
+
+    def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+        """Entries above `after`, in order, 500 at a time."""
+        check_name(journal, what="journal")
+        self._check_process()
+        return self._entries(journal, max(0, after), limit)
+
+    def collections(self) -> list[str]:
+        """The collections that hold a record, sorted."""
+        self._check_process()
+        return self._named("collection", self.keys.records)
+
+    def journals(self) -> list[str]:
+        """The journals that hold an entry, sorted."""
+        self._check_process()
+        return self._named("journal", self.keys.journal)
+
+    def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
+        """Wait in the server until the stream of the journal goes on after `after`; nothing is missed in between.
+
+        The wait is asked anew each second, so that a connection that died unnoticed costs seconds, not the time-out.
+        """
+        check_name(journal, what="journal")
+        self._check_process()
+        stream = self.keys.journal(journal)
+        what = f"journal {journal}"
+        start = f"{max(0, after)}-0"
+        end_s = self._host.monotonic_s() + timeout_s
+        if self._wire.ask(("XRANGE", stream, f"({start}", "+", "COUNT", 1), self._patience(), what=what):
+            return True
+        while (left_s := end_s - self._host.monotonic_s()) > 0:
+            wait_s = max(0.001, min(left_s, _WATCH_S))
+            words = ("XREAD", "COUNT", 1, "BLOCK", int(wait_s * 1000), "STREAMS", stream, start)
+            if self._wire.ask(words, self._patience(), what=what, waits_s=wait_s):
+                return True
+        return False
+
+    # Writing
+
+    def transact(
+        self,
+        collection: str,
+        key: str,
+        decide: Callable[[Snapshot], Decision[T]],
+        *,
+        journal: str = "events",
+        durability: Durability = "full",
+        derived: bool = False,
+    ) -> T:
+        """Look, decide here, and change all at once if nothing happened in between; else decide again.
+
+        Raises `StoreBusy` when others are first until the end of the operation's time, `Corrupt`, and what every write
+        may raise. A lost answer is asked for: what was carried out is told as carried out, and never done twice.
+        """
+        place = Place(self.keys, collection, check_record(collection, key))
+        check_name(journal, what="journal")
+        self._begin_write(place.what)
+        patience = self._patience()
+        nonce = self._nonce()
+        answer = self._look(place, patience)
+        for number in range(TRIES_MAX):
+            look = Look(place, answer, derived=derived)
+            decision = self._decided(decide, look.snapshot)
+            change = Change(place, look, decision, nonce=nonce, journal=journal)
+            if change.is_empty:
+                return decision.result
+            if look.damage:
+                self._keep_damaged(place, look, nonce, patience)
+            answer = self._write(place, change, look, nonce, patience, journal=journal, durability=durability)
+            if answer[0] == DONE:
+                return decision.result
+            answer = answer[1:]
+            if patience.left_s <= 0:
+                break
+            self._step_aside(number, patience)
+        raise StoreBusy(f"{place.what}: others were first each time, for {patience.limit_s:g} s", hint=_BUSY)
+
+    def append(self, journal: str, value: Document) -> int:
+        """Append one entry, once also after a lost answer; returns its sequence."""
+        check_name(journal, what="journal")
+        raw = entry_bytes(value)
+        return self._append(APPEND, journal, (journal, raw), lambda _: None)
+
+    def load_entries(self, journal: str, entries: Sequence[Entry]) -> int:
+        """Append entries of another store as they are, where they go on; see `sharedstate.store.Portable`."""
+        check_name(journal, what="journal")
+        last = entries[0].sequence - 1 if entries else 0
+        check_continues(journal, last, entries)
+        words: list[Any] = [journal, last]
+        for entry in entries:
+            words += (entry_bytes(entry.value), entry.record, entry.at_ms)
+        return self._append(LOAD, journal, words, lambda ends: check_continues(journal, ends, entries))
+
+    def upkeep(self) -> list[str]:
+        """Nothing is ever left half done: a transition is one script, and marks and beats expire by themselves."""
+        self._check_process()
+        return []
+
+    def checkup(self) -> list[Finding]:
+        """What is to be said about the server, for `claims doctor`. Never raises; writes nothing."""
+        from sharedstate_adapters.redis.checkup import examine
+
+        return examine(self._wire, address=self.address, keys=self.keys, host=self._host, patience_s=self._patience_s)
+
+    def close(self) -> None:
+        """Hang up; the next call connects again."""
+        if self._host.pid() == self._pid:
+            self._wire.close()
+
+    # Inside
+
+    def _check_process(self) -> None:
+        if self._host.pid() != self._pid:
+            raise ForkedStore(f"the store at {self.address.shown} was opened by process {self._pid}")
+
+    def _begin_write(self, what: str) -> None:
+        self._check_process()
+        if get_ident() in self._deciding:
+            raise InvalidInput(f"{what}: a decision must not write to the store: it may run several times")
+
+    def _patience(self) -> Patience:
+        from sharedstate_adapters.redis.wire import Patience
+
+        return Patience(self._host, limit_s=self._patience_s)
+
+    def _nonce(self) -> str:
+        return self._host.entropy(16).hex()
+
+    def _now(self, patience: Patience) -> Instant:
+        return self._heard(*self._wire.ask(("TIME",), patience, what="the server's time"))
+
+    def _heard(self, seconds: bytes, microseconds: bytes) -> Instant:
+        """A moment of the server's; how far it is from this process's clock is kept, for requests without a look."""
+        now = instant(seconds, microseconds)
+        self._server_ahead_ms = now.at_ms - int(self._host.monotonic_s() * 1000)
+        return now
+
+    def _look(self, place: Place, patience: Patience) -> list[Any]:
+        return self._wire.run(LOOK, (place.records, place.beat), (place.key,), patience, what=place.what)
+
+    def _decided(self, decide: Callable[[Snapshot], Decision[T]], snapshot: Snapshot) -> Decision[T]:
+        """`decide`, with this thread marked, so that a write from inside is refused."""
+        thread = get_ident()
+        self._deciding.add(thread)
+        try:
+            return decide(snapshot)
+        finally:
+            self._deciding.discard(thread)
+
+    def _write(
+        self,
+        place: Place,
+        change: Change,
+        look: Look,
+        nonce: str,
+        patience: Patience,
+        *,
+        journal: str,
+        durability: Durability,
+    ) -> list[Any]:
+        self._check_server()
+        keys = (
+            *(place.records, place.beat, place.live),
+            *(self.keys.journal(journal), self.keys.op(nonce), self.keys.names),
+        )
+        # The look is older than this moment, so in the server's time this is no later than the end of our patience.
+        not_after_ms = look.now.at_ms + int(patience.left_s * 1000)
+        words = change.words(place, op_ms=self._op_ms, not_after_ms=not_after_ms)
+        replicas = self._replicas if durability == "full" else 0
+        return self._wire.run(WRITE, keys, words, patience, what=place.what, replicas=replicas)
+
+    def _append(self, script: Script, journal: str, words: Sequence[Any], check_end: Callable[[int], None]) -> int:
+        what = f"journal {journal}"
+        self._begin_write(what)
+        patience = self._patience()
+        if self._server_ahead_ms is None:
+            self._now(patience)
+        self._check_server()
+        nonce = self._nonce()
+        keys = (self.keys.journal(journal), self.keys.op(nonce), self.keys.names)
+        for _ in range(TRIES_MAX):
+            ahead_ms = self._server_ahead_ms or 0
+            not_after_ms = ahead_ms + int((self._host.monotonic_s() + patience.left_s) * 1000)
+            head = (self._op_ms, not_after_ms)
+            answer = self._wire.run(script, keys, (*head, *words), patience, what=what, replicas=self._replicas)
+            if answer[0] == DONE:
+                return int(answer[1])
+            if answer[0] != LATE:
+                check_end(int(answer[1]))
+            elif patience.left_s > 0:
+                self._heard(answer[1], answer[2])  # the server's clock was set
+                continue
+            break
+        raise StoreBusy(f"{what}: the server got the request too late", hint=_BUSY)
+
+    def _check_server(self) -> None:
+        premises = self._wire.premises
+        if premises is not None:
+            premises.check_safe(where=self.address.shown)
+
+    def _keep_damaged(self, place: Place, look: Look, nonce: str, patience: Patience) -> None:
+        """Bytes that nobody can read are kept aside before they are replaced."""
+        words = ("HSETNX", self.keys.kept(place.collection), f"{place.key} {nonce}", look.raw)
+        self._wire.ask(words, patience, what=place.what)
+
+    def _step_aside(self, number: int, patience: Patience) -> None:
+        """Whoever was too late asks again at once, with what the server told; only after many times it waits a little.
+
+        No longer the longer it lasts: who has waited long must not wait longer than those who have just come.
+        """
+        if number >= _PATIENT_TRIES:
+            share = int.from_bytes(self._host.entropy(2), "big") / 65536
+            self._host.sleep(min(share * _JITTER_S, patience.left_s))
+
+    def _all(self, collection: str) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+        cursor: bytes = b"0"
+        seen: set[bytes] = set()  # a hash that grows or shrinks meanwhile may show a field twice
+        records, beats = self.keys.records(collection), self.keys.beats(collection)
+        while True:
+            words = (cursor, PAGE_COUNT, beats)
+            cursor, *rows = self._wire.run(PAGE, (records,), words, self._patience(), what=f"listing {collection}")
+            for row in _threes(rows):
+                if row[0] not in seen:
+                    seen.add(row[0])
+                    yield row
+            if cursor == b"0":
+                return
+
+    def _live(self, collection: str) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+        what = f"listing {collection}"
+        keys = sorted(self._wire.ask(("SMEMBERS", self.keys.live(collection)), self._patience(), what=what))
+        records, beats = self.keys.records(collection), self.keys.beats(collection)
+        for first in range(0, len(keys), PAGE_COUNT):
+            words = (beats, *keys[first : first + PAGE_COUNT])
+            yield from _threes(self._wire.run(PICK, (records,), words, self._patience(), what=what))
+
+    def _entries(self, journal: str, after: int, limit: int | None) -> Iterator[Entry]:
+        stream, left = self.keys.journal(journal), limit
+        while left is None or left > 0:
+            count = PAGE_COUNT if left is None else min(left, PAGE_COUNT)
+            words = ("XRANGE", stream, f"({after}-0", "+", "COUNT", count)
+            page = self._wire.ask(words, self._patience(), what=f"journal {journal}")
+            for name, fields in page:
+                entry = _entry(name, fields, journal=journal)
+                after = entry.sequence
+                yield entry
+            if len(page) < count:
+                return
+            left = None if left is None else left - count
+
+    def _named(self, kind: str, key_of: Callable[[str], str]) -> list[str]:
+        patience = self._patience()
+        names: list[str] = []
+        for raw in self._wire.ask(("SMEMBERS", self.keys.names), patience, what=f"listing {kind}s"):
+            found, _, name = raw.decode().partition(" ")
+            if found == kind and self._wire.ask(("EXISTS", key_of(name)), patience, what=f"listing {kind}s"):
+                names.append(name)
+        return sorted(names)
+
+
+_BUSY: Final = "try again; many writers want the same record, or the server is slow"
+
+
+def _threes(rows: Sequence[Any]) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    for first in range(0, len(rows), 3):
+        yield rows[first], rows[first + 1], rows[first + 2]
+
+
+def _shown(
+    collection: str, rows: Iterator[tuple[bytes, bytes | None, bytes | None]], *, live_only: bool
+) -> Iterator[Versioned | Unreadable]:
+    for name, raw, beat in rows:
+        if raw is None:  # gone since it was listed
+            continue
+        key = name.decode(errors="replace")
+        try:
+            held = versioned(key, raw, beat, what=f"{collection}/{key}")
+        except Corrupt as error:
+            yield Unreadable(name=key, reason=str(error))
+            continue
+        if held.live is not None or not live_only:
+            yield held
+
+
+def _entry(name: bytes, fields: Sequence[bytes], *, journal: str) -> Entry:
+    what = f"journal {journal}, entry {name.decode(errors='replace')}"
+    try:
+        told = dict(zip(fields[::2], fields[1::2], strict=True))
+        sequence, at_ms = int(name.partition(b"-")[0]), int(told[b"t"])
+        record, raw = told[b"r"].decode(), told[b"v"]
+    except (ValueError, KeyError) as error:
+        raise Corrupt(f"{what}: not an entry of ours ({type(error).__name__})") from None
+    return Entry(sequence=sequence, at_ms=at_ms, value=jsonio.decode(raw, what=what), record=record)
