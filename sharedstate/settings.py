@@ -169,7 +169,7 @@ SETTINGS: Final = (
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 
-class Settings(Value, hidden=("signing_key", "signing_keys_old")):
+class Settings(Value, hidden=("url", "signing_key", "signing_keys_old")):
     """Resolved settings; `origins` says for each name where its value came from."""
 
     dir: str

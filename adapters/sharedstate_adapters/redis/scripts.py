@@ -3,7 +3,9 @@
 Keys share one hash tag, so that a cluster keeps them on one node. Every change carries a nonce (the `op` key, stored
 by the same script, with an expiry): asked again after a lost answer it says what it did and does nothing. It carries a
 last moment, too, in the server's own time: what was under way for longer is refused, so that nobody's request arrives
-after its sender has given up. All checks stand before the first write: a script that fails is not rolled back.
+after its sender has given up. All checks stand before the first write: a script that fails is not rolled back. The
+server refuses a script for lack of memory only at its first writing command, which therefore is one that needs memory.
+A request that was done already prolongs its mark: WAIT after that write waits for the first one, too.
 """
 
 from __future__ import annotations
@@ -54,7 +56,10 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 WRITE: Final = Script(
     _JOURNAL
     + """
-if redis.call('PEXPIRE', KEYS[5], ARGV[2]) == 1 then return {1} end -- a write: WAIT after it covers the first one, too
+if redis.call('EXISTS', KEYS[5]) == 1 then
+  redis.call('PEXPIRE', KEYS[5], ARGV[2])
+  return {1}
+end
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
 local beat = redis.call('GET', KEYS[2])
 local head = ''

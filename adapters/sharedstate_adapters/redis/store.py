@@ -253,7 +253,9 @@ class RedisStore:
         return now
 
     def _look(self, place: Place, patience: Patience) -> list[Any]:
-        return self._wire.run(LOOK, (place.records, place.beat), (place.key,), patience, what=place.what)
+        answer = self._wire.run(LOOK, (place.records, place.beat), (place.key,), patience, what=place.what)
+        self._heard(answer[2], answer[3])
+        return answer
 
     def _decided(self, decide: Callable[[Snapshot], Decision[T]], snapshot: Snapshot) -> Decision[T]:
         """`decide`, with this thread marked, so that a write from inside is refused."""

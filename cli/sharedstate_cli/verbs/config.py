@@ -28,7 +28,7 @@ def show(session: Session, *, origin: bool) -> Report:
 
 def _unresolved(error: BadSettings) -> Report:
     """What can be told of settings that make no sense: the fault, and every variable that is set."""
-    given = {setting.env: os.environ[setting.env] for setting in SETTINGS if os.environ.get(setting.env)}
+    given = {s.env: str(_shown(s, os.environ[s.env])) for s in SETTINGS if os.environ.get(s.env)}
     fault = error_document(code=error.code, message=str(error), hint="correct the named setting", retryable=False)
     grid = Grid(columns=("VARIABLE", "VALUE"), rows=tuple(given.items()))
     document = {**fault, "environment": given}
@@ -41,8 +41,14 @@ def _values(settings: Settings) -> dict[str, Any]:
 
 
 def _shown(setting: Setting, value: Any) -> Any:
-    """The value; of a secret only whether there is one."""
-    return SECRET if setting.secret and value else value
+    """The value; of a secret only whether there is one, of an address nothing that opens a door."""
+    if setting.secret and value:
+        return SECRET
+    if isinstance(value, str) and "://" in value:
+        from sharedstate.masking import masked
+
+        return masked(value)
+    return value
 
 
 def _plain(value: Any) -> Any:
