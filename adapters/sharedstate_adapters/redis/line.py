@@ -55,6 +55,15 @@ def fields_of(info: bytes) -> dict[str, str]:
     return {found[1].decode(): found[2].decode(errors="replace") for found in _FIELD.finditer(info)}
 
 
+def packed(words: Sequence[Any]) -> bytes:
+    """A request in the server's protocol; the library's own way costs four times as much."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        raw = word if type(word) is bytes else str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return b"".join(parts)
+
+
 class Line:
     """One connection. After an `Away` it is of no use any more; the server's errors leave it usable."""
 
@@ -119,7 +128,7 @@ class Line:
 
     def _exchange(self, words: Sequence[Any], timeout_s: float) -> Any:
         try:
-            self._connection.send_command(*words)
+            self._connection.send_packed_command([packed(words)], check_health=False)
             return self._connection.read_response(timeout=timeout_s)
         except foreign.BusyLoadingError as error:
             raise away(error, sent=False) from None

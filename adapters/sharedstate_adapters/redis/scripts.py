@@ -52,19 +52,21 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 # KEYS: records, beat, live set, journal, op, names
 # ARGV: key, op ttl, not after, head, beat | action, record, beat action, beat ttl, live action | collection, journal,
-#       at, transition, events … -> {1} done, {0, record, beat, time} somebody was first, or it is too late
+#       at, transition, events … -> {1, time} done, {0, record, beat, time} somebody was first, too late, too early
 WRITE: Final = Script(
     _JOURNAL
     + """
 if redis.call('EXISTS', KEYS[5]) == 1 then
   redis.call('PEXPIRE', KEYS[5], ARGV[2])
-  return {1}
+  return {1, t[1], t[2]}
 end
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
 local beat = redis.call('GET', KEYS[2])
 local head = ''
 if raw then head = string.sub(raw, 1, (string.find(raw, '\\n', 1, true)) or 128) end
-if head ~= ARGV[4] or (beat or '') ~= ARGV[5] or now > tonumber(ARGV[3]) then return {0, raw, beat, t[1], t[2]} end
+if head ~= ARGV[4] or (beat or '') ~= ARGV[5] or now > tonumber(ARGV[3]) or now < tonumber(ARGV[13]) then
+  return {0, raw, beat, t[1], t[2]}
+end
 if #ARGV > 14 then
   local seq = last_of(KEYS[4])
   if seq == 0 then redis.call('SADD', KEYS[6], 'journal ' .. ARGV[12]) end
@@ -90,7 +92,7 @@ elseif ARGV[10] == '-' then
   redis.call('SREM', KEYS[3], ARGV[1])
 end
 redis.call('SET', KEYS[5], '1', 'PX', ARGV[2])
-return {1}
+return {1, t[1], t[2]}
 """,
     writes=True,
 )

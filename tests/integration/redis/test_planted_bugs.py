@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
+from sharedstate.clock import Instant
+from sharedstate.errors import StoreBusy
 from sharedstate.host import Host
 from sharedstate.store import Decision, Snapshot
 from sharedstate.testing.contracts.steps import beats, in_threads, increments, removes, writes
 from sharedstate_adapters.redis import store as store_module
+from sharedstate_adapters.redis.clock import ServerClock
 from sharedstate_adapters.redis.scripts import Script
 from sharedstate_adapters.redis.store import RedisStore
 from tests.integration.redis.conftest import Lane
@@ -114,7 +116,7 @@ def nothing_happens_after_giving_up(lane: Lane, folder: Path) -> None:
 def cut_transitions_happen_once(lane: Lane, folder: Path) -> None:
     """Lost answers of transitions."""
     del folder
-    is_cut(lane, "down", uncounted)
+    is_cut(lane, "down", remembered=False, counted=uncounted)
 
 
 def cut_appends_happen_once(lane: Lane, folder: Path) -> None:
@@ -174,13 +176,28 @@ def test_a_nonce_left_out_of_the_head_is_found(lane: Lane, tmp_path: Path, monke
 def test_ages_told_by_the_clock_of_the_host_are_found(
     lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = RedisStore._look
+    def heard(self: ServerClock, seconds: bytes, microseconds: bytes) -> Instant:
+        del seconds, microseconds
+        return Instant(at_ms=self._host.now().at_ms, boot_ms=0, boot_id="")
 
-    def looks(self: RedisStore, *words: Any) -> list[Any]:
-        answer = sound(self, *words)
-        at_ms = self._host.now().at_ms
-        return [*answer[:2], b"%d" % (at_ms // 1000), b"%d" % (at_ms % 1000 * 1000)]
-
-    monkeypatch.setattr(RedisStore, "_look", looks)
-    with pytest.raises(AssertionError):
+    monkeypatch.setattr(ServerClock, "heard", heard)
+    with pytest.raises((AssertionError, StoreBusy)):  # the server refuses a time that is ahead of its own
         ages_are_the_servers(lane, tmp_path)
+
+
+def test_nothing_is_told_from_memory(lane: Lane) -> None:
+    """What is remembered may be old: neither a refusal nor an error comes from it."""
+    lane.store.transact("tasks", "T-1", writes({"n": 1}))
+    lane.judge.transact("tasks", "T-1", writes({"n": 2}, live=1))
+
+    def refuses_the_old(snapshot: Snapshot) -> Decision[int]:
+        if snapshot.revision == 1:
+            raise ZeroDivisionError
+        return Decision(result=snapshot.revision)
+
+    assert lane.store.transact("tasks", "T-1", refuses_the_old) == 2
+    lane.judge.transact("tasks", "T-1", writes({"n": 3}, live=1))
+    assert lane.store.transact("tasks", "T-1", lambda snapshot: Decision(result=snapshot.revision)) == 3
+    lane.judge.transact("tasks", "T-1", writes({"n": 4}, live=1))
+    lane.store.transact("tasks", "T-1", beats(1))
+    assert lane.store.transact("tasks", "T-1", writes({"n": 5})) == 4
