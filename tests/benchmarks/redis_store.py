@@ -11,7 +11,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Barrier
-from time import monotonic_ns
+from time import monotonic_ns, perf_counter_ns
 from typing import Any
 
 from sharedstate import SharedState
@@ -38,6 +38,7 @@ SMALL = 100
 LARGE = 100_000
 CLIENTS = (1, 4, 8)
 TTL_MS = 3_600_000
+_PARTS = 200
 _PATIENCE_S = 60.0
 _DIGEST = digest_of("bench")
 # The least: is the task free, then it is mine; the same fields, set only if the token is right, or removed.
@@ -119,6 +120,7 @@ def _cycle(bench: Bench, server: _Server) -> Iterator[Row]:
     yield _beside(measured, "look", "raw get", case="Redis store: get a record", aim=False)
     for verb in ("raw claim", "raw renew", "raw release", "raw get"):
         yield Row(case=f"control: {verb}, redis-py, one request", median_us=measured.median_us(verb))
+    yield from _parts(server)
     with SharedState.open(
         os.path.join(bench.folder("redis-whole"), "state"),
         owner=OWNER,
@@ -137,6 +139,32 @@ def _cycle(bench: Bench, server: _Server) -> Iterator[Row]:
     for verb in ("claim", "renew", "release"):
         note = "with this machine's own ledger, durable on its disk"
         yield Row(case=f"Redis {verb}, both ledgers", median_us=whole.median_us(verb), note=note)
+
+
+def _parts(server: _Server) -> Iterator[Row]:
+    """What the figures above are made of: requests, the server's own time for them, the policies without any store."""
+    tasks = _tasks(server.store("bench-parts"))
+    plain = Tasks(MemoryStore(Host()), host=Host(), rules=Rules(retries_max=1_000), sightings=Sightings(MemoryStore()))
+    client = _client(server.url)
+    verbs: dict[str, Callable[[Tasks, str], object]] = {
+        "claim": lambda on, task: on.claim(_ask(task)),
+        "renew": lambda on, task: on.renew(task, owner=OWNER, digest=_DIGEST),
+        "release": lambda on, task: on.release(task, owner=OWNER, digest=_DIGEST, status="complete"),
+    }
+    tasks.claim(_ask("first"))
+    for verb, act in verbs.items():
+        client.config_resetstat()
+        for number in range(_PARTS):
+            act(tasks, f"T-{number}")
+        asked = client.info("commandstats")["cmdstat_evalsha"]
+        began_ns = perf_counter_ns()
+        for number in range(_PARTS):
+            act(plain, f"T-{number}")
+        alone_us = (perf_counter_ns() - began_ns) / 1000 / _PARTS
+        note = (
+            f"the server works {asked['usec'] / _PARTS:.0f} us on them; the policy alone, in memory, {alone_us:.0f} us"
+        )
+        yield Row(case=f"Redis requests of a {verb}", figure=asked["calls"] / _PARTS, unit="", note=note)
 
 
 def _beside(measured: Rounds, case_of: str, control: str, *, case: str, aim: bool) -> Row:

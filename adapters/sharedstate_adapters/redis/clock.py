@@ -13,7 +13,7 @@ from sharedstate.clock import Instant
 from sharedstate.host import Host
 
 GUESS_MS_MAX: Final = 1_000
-_ENTRIES_MAX: Final = 256
+_ENTRIES_MAX: Final = 1_024
 _BYTES_MAX: Final = 16_384
 Known = tuple[bytes | None, bytes | None, int]
 
