@@ -165,6 +165,10 @@ SETTINGS: Final = (
     _named("github_private_key_file", "", "private key of the App (PEM)"),
     _named("github_spacing_ms", 3_000, "least time between two writes that notify people", high=60_000),
     _named("github_deadline_ms", 30_000, "longest time for one request", low=1_000, high=600_000),
+    _named("git_deadline_ms", 30_000, "longest time for one operation of the git store", low=1_000, high=600_000),
+    _named("git_beat_publish_ms", 60_000, "how often a mere heartbeat is pushed by the git store", high=3_600_000),
+    _named("git_history_max", 1_000, "commits of the git store before its history begins anew", low=1, high=10**9),
+    _named("git_poll_ms", 1_000, "how often the git store asks while it waits for events", low=50, high=3_600_000),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
@@ -205,6 +209,10 @@ class Settings(Value, hidden=("url", "signing_key", "signing_keys_old")):
     github_private_key_file: str
     github_spacing_ms: int
     github_deadline_ms: int
+    git_deadline_ms: int
+    git_beat_publish_ms: int
+    git_history_max: int
+    git_poll_ms: int
     origins: Mapping[str, str] = {}
 
 
