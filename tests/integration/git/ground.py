@@ -71,4 +71,3 @@ def _rewrite(store: GitStore, changes: dict[paths.Path, bytes]) -> None:
     commit = store._commits.write(state, items, writer="hand", chain="hand", count=1, subject="by hand", squash=False)
     pushed = store._remote.push(commit, expected=state.commit, deadline_s=store._deadline_s())
     assert pushed.fate == "applied"
-
