@@ -19,7 +19,21 @@ from sharedstate_adapters.git.store import GitStore
 from tests.integration.git.ground import a_machine, bare_remote, drop_beats, spoil_record
 
 
-class TestGitStore(StoreContract, PortableContract):
+class Behind:
+    """What can be done behind a store's back: another commit at the remote."""
+
+    def plant_bad_record(self, store: Store, collection: str, key: str) -> bool:
+        assert isinstance(store, GitStore)
+        spoil_record(store, collection, key)
+        return True
+
+    def lose_beats(self, store: Store) -> bool:
+        assert isinstance(store, GitStore)
+        drop_beats(store)
+        return True
+
+
+class TestGitStore(Behind, StoreContract, PortableContract):
     """Two store objects, one machine: they share the local side, its locks and its pushes."""
 
     ttl_ms = 2_000
@@ -33,18 +47,8 @@ class TestGitStore(StoreContract, PortableContract):
     def opener(self, store: Store, tmp_path: Path) -> Opener | None:
         return ("tests.integration.git.ground:a_machine", str(tmp_path / "remote.git"), str(tmp_path / "one"))
 
-    def plant_bad_record(self, store: Store, collection: str, key: str) -> bool:
-        assert isinstance(store, GitStore)
-        spoil_record(store, collection, key)
-        return True
 
-    def lose_beats(self, store: Store) -> bool:
-        assert isinstance(store, GitStore)
-        drop_beats(store)
-        return True
-
-
-class TestGitStoreOfTwoMachines(RecordContract, BeatContract, JournalContract, ClaimContract, RaceContract):
+class TestGitStoreOfTwoMachines(Behind, RecordContract, BeatContract, JournalContract, ClaimContract, RaceContract):
     """Each store object is a machine of its own: only the remote is shared. Beats are published at once."""
 
     ttl_ms = 3_000

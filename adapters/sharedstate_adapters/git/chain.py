@@ -20,6 +20,7 @@ from sharedstate import logs
 from sharedstate.errors import StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.values import Value
+from sharedstate_adapters.git import turns
 from sharedstate_adapters.git.commits import Commits, State
 from sharedstate_adapters.git.home import Home
 from sharedstate_adapters.git.memo import LOST, OVER, REFUSED, Memo, Waiting
@@ -104,6 +105,7 @@ class Chain:
                 memo = self._home.memo.load()
                 if self._verdict(staged, memo) is not None:
                     continue
+                memo = self._after_turn_of_others(memo)
                 if not self._push(memo, deadline_s=deadline_s, last=unknown + 1 >= UNKNOWN_MAX):
                     unknown += 1
             finally:
@@ -176,7 +178,15 @@ class Chain:
     def _without_stale(self, memo: Memo) -> Memo:
         return memo.with_chain_ended(LOST, chain=self._home.memo.new_chain()) if self._is_stale(memo) else memo
 
-    # Inside: pushing, under the push lock
+    # Pushing, under the push lock
+
+    def _after_turn_of_others(self, memo: Memo) -> Memo:
+        """The memo once others had their turn: more may wait here by then."""
+        pause_ms = turns.pause_ms(memo, now_ms=self._host.now().boot_ms, spread=self._host.entropy(1)[0] / 255)
+        if not pause_ms:
+            return memo
+        self._host.sleep(pause_ms / 1000)
+        return self._home.memo.load()
 
     def _verdict(self, staged: Staged[R], memo: Memo) -> bool | None:
         if not staged.chain:
@@ -195,11 +205,14 @@ class Chain:
 
     def _push(self, memo: Memo, *, deadline_s: float, last: bool) -> bool:
         """Push all that waits. False when the answer was lost and the remote has not moved; `last` gives up then."""
-        oid, count = memo.tip, memo.waiting[-1].count
+        oid, count, begun_ms = memo.tip, memo.waiting[-1].count, self._host.now().boot_ms
         pushed = self._remote.push(oid, expected=memo.known, deadline_s=deadline_s)
         if pushed.fate == "applied":
             state = self._commits.state(oid)
-            self._change(lambda held: _confirmed(held, state, count))
+            now_ms = self._host.now().boot_ms
+            self._change(
+                lambda held: turns.after_push(_confirmed(held, state, count), begun_ms=begun_ms, now_ms=now_ms)
+            )
             return True
         if pushed.fate == "refused":
             self._sync(deadline_s=deadline_s)
@@ -224,7 +237,7 @@ class Chain:
     def _end(self, how: str, *, why: str = "") -> None:
         self._change(lambda held: held.with_chain_ended(how, chain=self._home.memo.new_chain(), why=why))
 
-    # Inside: what the remote has
+    # What the remote has
 
     def _sync(self, *, deadline_s: float) -> None:
         """Ask the remote and take over what it has."""
@@ -237,6 +250,10 @@ class Chain:
         if state.commit == memo.known:
             return memo if memo.synced else memo.replace(synced=True)
         mine = head.writers.get(memo.writer)
+        latest = max(head.writers.values(), key=lambda writer: writer.at_ms, default=None)
+        if latest is not None and latest != mine:
+            rivals = turns.rivals_in(head, writer=memo.writer)
+            memo = memo.replace(rival_ms=self._host.now().boot_ms, rivals=rivals, streak=0)
         goes_on = any(one.oid == state.commit for one in memo.waiting)
         done = max(memo.done, mine.count) if mine is not None and mine.chain == memo.chain else memo.done
         left = tuple(one for one in memo.waiting if one.count > done)

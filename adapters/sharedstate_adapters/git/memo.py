@@ -46,6 +46,10 @@ class Memo(Value):
     `known`: the commit last confirmed at the remote ("" none), with its `serial` and the state's `identity`; `synced`:
     the remote was asked at all. `chain`: the run of commits that builds upon `known`; `count` the number of its latest,
     `done` of its latest that is applied, `waiting` those between. `ended`: the chains before. `writer`: this machine.
+
+    For fairness between machines (`turns`), in boot time: how long the last push took (`push_ms`) and when it ended
+    (`pushed_ms`), when something of another machine was last seen (`rival_ms`) and how many others wrote of late
+    (`rivals`), how many pushes followed at once (`streak`).
     """
 
     boot_id: str
@@ -62,6 +66,11 @@ class Memo(Value):
     keeps_history: bool = False
     unpacked: int = 0
     generation: int = 0
+    push_ms: int = 0
+    pushed_ms: int = 0
+    rival_ms: int = 0
+    rivals: int = 0
+    streak: int = 0
 
     @property
     def tip(self) -> str:

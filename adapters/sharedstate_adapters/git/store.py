@@ -40,7 +40,6 @@ from sharedstate_adapters.git.writing import Outcome, Writer
 R = TypeVar("R")
 TRIES_MAX: Final = 1000
 _NAP_S: Final = 0.01
-_NAP_DOUBLINGS_MAX: Final = 5
 _LOOK_S: Final = 0.02
 
 
@@ -247,11 +246,10 @@ class GitStore:
                 if outcome.error is not None:
                     raise outcome.error
                 return outcome.result  # type: ignore[return-value]  # reason: without an error there is a result
-            left_s = deadline_s - self._host.monotonic_s()
-            if left_s <= 0:
+            if self._host.monotonic_s() >= deadline_s:
                 break
-            nap_s = _NAP_S * (1 << min(number, _NAP_DOUBLINGS_MAX)) * self._host.entropy(1)[0] / 256
-            self._host.sleep(min(nap_s, left_s))
+            if number:  # at once the first time: others pause after a push, and that is the turn to take
+                self._host.sleep(_NAP_S * self._host.entropy(1)[0] / 256)  # no longer: it would be beaten more often
         raise StoreBusy(f"{what}: others were first each time", hint="try again; fewer writers get through faster")
 
     def _attempted(
