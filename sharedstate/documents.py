@@ -18,7 +18,7 @@ ENTRY_BYTES_MAX: Final = 1024 * 1024
 # Names that a store keeps for its own envelope around a document, at the top level of it.
 RECORD_NAMES: Final = frozenset(("schema", "id", "revision", "live", "last_events"))
 ENTRY_NAMES: Final = frozenset(("seq", "at", "record"))
-_COLLECTIONS_TAKEN: Final = frozenset(("journal", "local"))
+COLLECTIONS_TAKEN: Final = frozenset(("journal", "local"))
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 _NAME_CHARACTERS_MAX: Final = 100
 
@@ -32,7 +32,7 @@ def check_name(name: str, *, what: str) -> str:
         raise InvalidInput(
             f"{what} {name[:60]!a}: use 1-{_NAME_CHARACTERS_MAX} of A-Z a-z 0-9 - _ . and no leading dot"
         )
-    if what == "collection" and name in _COLLECTIONS_TAKEN:
+    if what == "collection" and name in COLLECTIONS_TAKEN:
         raise InvalidInput(f"collection {name!r} is reserved")
     return name
 

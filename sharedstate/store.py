@@ -11,10 +11,12 @@ from enum import Enum
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from sharedstate.clock import Instant
+from sharedstate.errors import InvalidInput
 from sharedstate.values import Value
 
 Document = dict[str, Any]
 T = TypeVar("T")
+LOADED_ENTRIES_MAX: Final = 1000
 Durability = Literal["full", "relaxed"]
 SCHEMA: Final = 1
 
@@ -73,12 +75,16 @@ class Decision(Value, Generic[T]):
 
 
 class Versioned(Value):
-    """A record as read: `value` without the store's own envelope, its `revision` (1, 2, 3 …), its last `beat`."""
+    """A record as read: `value` without the store's own envelope, its `revision` (1, 2, 3 …), its last `beat`.
+
+    `live` is the fence of the living ownership, None when nobody holds the record.
+    """
 
     key: str
     value: Document
     revision: int
     beat: Beat | None = None
+    live: int | None = None
 
 
 class Unreadable(Value):
@@ -165,3 +171,32 @@ class Store(Protocol):
     def close(self) -> None:
         """Give back descriptors and connections; using the store afterwards opens them again."""
         ...
+
+
+class Portable(Store, Protocol):
+    """A store that can tell all it holds, and take in what another store held: what `claims store copy` needs."""
+
+    def collections(self) -> list[str]:
+        """The collections that hold a record, sorted. Raises `StoreUnavailable`."""
+        ...
+
+    def journals(self) -> list[str]:
+        """The journals that hold an entry, sorted. Raises `StoreUnavailable`."""
+        ...
+
+    def load_entries(self, journal: str, entries: Sequence[Entry]) -> int:
+        """Append entries of another store as they are: sequence, moment, transition. Durable on return.
+
+        They must go on exactly where the journal ends: `InvalidInput` otherwise, and nothing is appended. All or none
+        of one call; at most 1,000. Returns the last sequence.
+        """
+        ...
+
+
+def check_continues(journal: str, last: int, entries: Sequence[Entry]) -> None:
+    """`InvalidInput` unless `entries` go on, without a gap, where a journal that ends at `last` does."""
+    if not 1 <= len(entries) <= LOADED_ENTRIES_MAX:
+        raise InvalidInput(f"journal {journal}: 1 to {LOADED_ENTRIES_MAX} entries are loaded at once")
+    told = [entry.sequence for entry in entries]
+    if told != list(range(last + 1, last + 1 + len(told))):
+        raise InvalidInput(f"journal {journal}: ends at {last}; entries {told[0]} to {told[-1]} do not go on there")

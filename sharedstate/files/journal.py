@@ -8,7 +8,7 @@ parse, and the sequence goes on from the last good line.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from json.encoder import encode_basestring
 
 from sharedstate import jsonio
@@ -19,7 +19,7 @@ from sharedstate.files.faults import translated
 from sharedstate.files.plain import Descriptor, check_plain, read_fully, sync_directory, write_fully
 from sharedstate.files.roots import JOURNAL, Root
 from sharedstate.files.stripes import Lock
-from sharedstate.store import Document, Entry
+from sharedstate.store import Document, Entry, check_continues
 
 SEGMENT_BYTES_MAX = 4 * 1024 * 1024
 _HEAD = b'{"seq":'
@@ -60,17 +60,38 @@ class Journal:
 
         Raises `OSError` as it comes, and `DurabilityUnknown` when all is written and only the sync failed.
         """
+        head = f'"at":"{iso_of_ms(at_ms)}","record":{encode_basestring(record)}'.encode()
+
+        def lines_after(last: int) -> list[bytes]:
+            return [b'{"seq":%d,%b%b' % (last + 1 + index, head, body) for index, body in enumerate(bodies)]
+
+        return self._write_lines(lines_after, durable=durable)
+
+    def load(self, entries: Sequence[Entry]) -> int:
+        """Append entries as they were in another journal. Raises `InvalidInput` unless they go on where this one ends.
+
+        Otherwise as `append`, durably.
+        """
+        heads = [f'"at":"{iso_of_ms(entry.at_ms)}","record":{encode_basestring(entry.record)}' for entry in entries]
+        bodies = [body_of(entry.value) for entry in entries]
+
+        def lines_after(last: int) -> list[bytes]:
+            check_continues(self.name, last, entries)
+            return [b'{"seq":%d,%b%b' % (last + 1 + at, heads[at].encode(), body) for at, body in enumerate(bodies)]
+
+        return self._write_lines(lines_after, durable=True)
+
+    def _write_lines(self, lines_after: Callable[[int], list[bytes]], *, durable: bool) -> int:
         lock = self._lock
         lock.acquire(timeout_s=self._timeout_s, what=f"journal {self.name}")
         try:
             tail = self._end()
-            last, size = tail.last, tail.size
-            head = f'"at":"{iso_of_ms(at_ms)}","record":{encode_basestring(record)}'.encode()
-            lines = [b'{"seq":%d,%b%b' % (last + 1 + index, head, body) for index, body in enumerate(bodies)]
+            size, lines = tail.size, lines_after(tail.last)
+            last = tail.last + len(lines)
             raw = b"".join(lines) if tail.terminated else b"\n" + b"".join(lines)
             self._tail = None  # until the write is known to be whole
             write_fully(self._root.host, tail.file.fd, raw, size)
-            tail.size, tail.last, tail.terminated = size + len(raw), last + len(bodies), True
+            tail.size, tail.last, tail.terminated = size + len(raw), last, True
             self._tail = tail
         finally:
             lock.release()
@@ -81,8 +102,8 @@ class Journal:
                 raise DurabilityUnknown(
                     f"journal {self.name}: written, but its sync failed ({error.strerror})"
                 ) from error
-            self._synced = last + len(bodies)
-        return last + len(bodies)
+            self._synced = last
+        return last
 
     def sync(self) -> None:
         """Whatever is written, by whomever, to stable storage. Raises `OSError` as it comes."""

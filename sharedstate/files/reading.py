@@ -6,13 +6,13 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 
-from sharedstate.documents import RECORD_BYTES_MAX, check_record
+from sharedstate.documents import COLLECTIONS_TAKEN, RECORD_BYTES_MAX, check_record
 from sharedstate.errors import Corrupt, SharedStateError, UnsafeStore
 from sharedstate.files.cells import read_beat
 from sharedstate.files.faults import translated
 from sharedstate.files.plain import Descriptor, read_plain
 from sharedstate.files.records import SUFFIX, Stored, check_key, check_name_of, decode_record
-from sharedstate.files.roots import BEATS, LOCKS, Root
+from sharedstate.files.roots import BEATS, FORMAT, JOURNAL, LOCKS, Root
 from sharedstate.files.stripes import Intent, read_intent
 from sharedstate.host import Host
 from sharedstate.ids import record_name
@@ -53,7 +53,21 @@ def read_file(root: Root, directory: Descriptor, name: str, *, what: str) -> Sto
 def with_beat(root: Root, collection: str, name: str, stored: Stored) -> Versioned:
     """The record as callers see it."""
     beat = None if stored.live is None else read_beat(root, collection, name)
-    return Versioned(key=stored.key, value=stored.value, revision=stored.revision, beat=beat)
+    return Versioned(key=stored.key, value=stored.value, revision=stored.revision, beat=beat, live=stored.live)
+
+
+def collections_of(root: Root) -> list[str]:
+    """The collections that hold a record, sorted."""
+    top = root.directory("")
+    names = [] if top is None else root.host.listdir(top.fd)
+    folders = [name for name in names if name[0] != "." and name not in COLLECTIONS_TAKEN and name != FORMAT]
+    return sorted(name for name in folders if file_names(root, name))
+
+
+def journals_of(root: Root) -> list[str]:
+    """The journals that exist, sorted."""
+    directory = root.directory(JOURNAL)
+    return [] if directory is None else sorted(name for name in root.host.listdir(directory.fd) if name[0] != ".")
 
 
 def file_names(root: Root, collection: str) -> list[str]:

@@ -22,7 +22,7 @@ LOCKS = "local/locks"
 BEATS = "local/beats"
 QUARANTINE = "local/quarantine"
 JOURNAL = "journal"
-_FORMAT = "format.json"
+FORMAT = "format.json"
 _FORMAT_BYTES_MAX = 64 * 1024
 _KIND = "sharedstate"
 _SHARED_WRITE = 0o022
@@ -197,8 +197,8 @@ class Root:
             self.host.close(fd)
 
     def _check_format(self, root: Descriptor) -> int | None:
-        what = f"{self.path}/{_FORMAT}"
-        raw = read_plain(self.host, _FORMAT, dir_fd=root.fd, uid=self.uid, bytes_max=_FORMAT_BYTES_MAX, what=what)
+        what = f"{self.path}/{FORMAT}"
+        raw = read_plain(self.host, FORMAT, dir_fd=root.fd, uid=self.uid, bytes_max=_FORMAT_BYTES_MAX, what=what)
         if raw is None:
             return None
         form = jsonio.decode(raw, what=what)
@@ -214,7 +214,7 @@ class Root:
     def _write_new(self, root: Descriptor) -> None:
         for name, raw in (
             (".gitignore", self._ignored),
-            (_FORMAT, jsonio.encode({"schema": SCHEMA, "kind": _KIND})),
+            (FORMAT, jsonio.encode({"schema": SCHEMA, "kind": _KIND})),
         ):
             replace_plain(self.host, name, raw, dir_fd=root.fd, durable=True, what=f"{self.path}/{name}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import get_ident
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from sharedstate.clock import Instant
@@ -12,7 +12,16 @@ from sharedstate.documents import check_name
 from sharedstate.errors import ForkedStore, InvalidInput, SharedStateError, StoreUnavailable
 from sharedstate.files.faults import translated
 from sharedstate.files.journal import Journal, body_of
-from sharedstate.files.reading import Place, file_names, live_file_names, read_stored, records, with_beat
+from sharedstate.files.reading import (
+    Place,
+    collections_of,
+    file_names,
+    journals_of,
+    live_file_names,
+    read_stored,
+    records,
+    with_beat,
+)
 from sharedstate.files.repair import index_is_complete, rebuild
 from sharedstate.files.roots import Root
 from sharedstate.files.stripes import LockTable
@@ -133,6 +142,19 @@ class FileStore:
         entries = self._entries(self._journal(journal), after)
         return entries if limit is None else islice(entries, max(0, limit))
 
+    def collections(self) -> list[str]:
+        """The collections that hold a record, sorted."""
+        return self._listed(collections_of)
+
+    def journals(self) -> list[str]:
+        """The journals that hold an entry, sorted."""
+        return [name for name in self._listed(journals_of) if next(self.read(name, limit=1), None) is not None]
+
+    def load_entries(self, journal: str, entries: Sequence[Entry]) -> int:
+        """Append entries of another store as they are, where they go on; see `sharedstate.store.Portable`."""
+        log = self._journal(journal)
+        return self._write(lambda: log.load(entries), what=f"journal {journal}")
+
     def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
         """Look at the end of a journal every 20 to 100 ms until it is above `after` or `timeout_s` seconds are over."""
         log = self._journal(journal)
@@ -173,6 +195,15 @@ class FileStore:
         self.root.forget()
         self._locks = LockTable(self.root)
         self._journals = {}
+
+    def _listed(self, names_of: Callable[[Root], list[str]]) -> list[str]:
+        self._check_process()
+        try:
+            return names_of(self.root) if self.root.refresh() else []
+        except SharedStateError:
+            raise
+        except OSError as error:
+            raise translated(error, what=f"listing {self.root.path}") from error
 
     def _check_process(self) -> None:
         if self._host.pid() != self._pid:

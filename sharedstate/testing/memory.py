@@ -23,6 +23,7 @@ from sharedstate.store import (
     T,
     Unreadable,
     Versioned,
+    check_continues,
 )
 from sharedstate.testing.clock import FakeHost
 from sharedstate.values import Value
@@ -121,6 +122,28 @@ class MemoryStore:
         end = len(lines) if limit is None else min(len(lines), max(0, after) + max(0, limit))
         return (_entry(sequence, lines[sequence - 1]) for sequence in range(max(0, after) + 1, end + 1))
 
+    def collections(self) -> list[str]:
+        """The collections that hold a record, sorted."""
+        self._check_outage()
+        return sorted({collection for collection, _ in list(self._rows)})
+
+    def journals(self) -> list[str]:
+        """The journals that hold an entry, sorted."""
+        self._check_outage()
+        return sorted(name for name, lines in list(self._journals.items()) if lines)
+
+    def load_entries(self, journal: str, entries: Sequence[Entry]) -> int:
+        """Append entries of another store as they are, where they go on."""
+        self._check_outage()
+        self._enter()
+        try:
+            lines = self._journals.setdefault(journal, [])
+            check_continues(journal, len(lines), entries)
+            lines.extend([(jsonio.encode(entry.value), entry.at_ms, entry.record) for entry in entries])
+            return len(lines)
+        finally:
+            self._leave()
+
     def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
         """Look at the journal every 20 ms of the host's time until it holds more than `after` or the time is over."""
         check_name(journal, what="journal")
@@ -178,7 +201,8 @@ class MemoryStore:
 
     def _versioned(self, collection: str, key: str, row: _Row) -> Versioned:
         value = jsonio.decode(row.raw, what=f"{collection}/{key}")
-        return Versioned(key=key, value=value, revision=row.revision, beat=self._beats.get((collection, key)))
+        beat = self._beats.get((collection, key))
+        return Versioned(key=key, value=value, revision=row.revision, beat=beat, live=row.live)
 
     def _snapshot(self, collection: str, key: str, *, derived: bool) -> Snapshot:
         row = self._rows.get((collection, key))

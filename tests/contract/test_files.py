@@ -8,11 +8,11 @@ from sharedstate.files.store import FileStore
 from sharedstate.ids import record_name
 from sharedstate.store import Store
 from sharedstate.testing.clock import FakeHost, FakeMachine
-from sharedstate.testing.contracts import StoreContract
+from sharedstate.testing.contracts import PortableContract, StoreContract
 from sharedstate.testing.contracts.steps import Opener
 
 
-class TestFileStore(StoreContract):
+class TestFileStore(StoreContract, PortableContract):
     def make_store(self, tmp_path: Path) -> Store:
         return FileStore(str(tmp_path / "state"))
 

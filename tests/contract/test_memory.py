@@ -6,11 +6,11 @@ from pathlib import Path
 
 from sharedstate.host import Host
 from sharedstate.store import Store
-from sharedstate.testing.contracts import StoreContract
+from sharedstate.testing.contracts import PortableContract, StoreContract
 from sharedstate.testing.memory import MemoryStore
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(StoreContract, PortableContract):
     def make_store(self, tmp_path: Path) -> Store:
         return MemoryStore()
 

@@ -15,6 +15,7 @@ SLEEPERS = {
     "sharedstate/host.py": "the one seam through which everything sleeps",
     "sharedstate/kernel_queue.py": "belongs to the seam: only the real host waits for kernel locks there",
     "tests/integration/": "drives real processes, and waits for them with a deadline",
+    "tests/servers/": "starts real servers, and waits for them with a deadline",
     "tests/acceptance/": "drives the real command, and waits for it with a deadline",
     "tests/benchmarks/": "measures real time",
     "examples/": "real programs that do real work",

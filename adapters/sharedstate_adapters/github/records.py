@@ -336,7 +336,7 @@ def _versioned(key: str, head: Head) -> Versioned | None:
     step = head.transition
     if step is None or step.value is None:
         return None
-    return Versioned(key=key, value=step.value, revision=step.revision, beat=_beat_of(head))
+    return Versioned(key=key, value=step.value, revision=step.revision, beat=_beat_of(head), live=step.live)
 
 
 def _beat_of(head: Head) -> Beat | None:

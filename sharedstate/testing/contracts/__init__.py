@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from sharedstate.testing.contracts.beats import BeatContract
 from sharedstate.testing.contracts.claims import ClaimContract
+from sharedstate.testing.contracts.copies import PortableContract
 from sharedstate.testing.contracts.journals import JournalContract
 from sharedstate.testing.contracts.limits import LimitContract
 from sharedstate.testing.contracts.races import RaceContract
@@ -28,6 +29,7 @@ __all__ = [
     "ClaimContract",
     "JournalContract",
     "LimitContract",
+    "PortableContract",
     "RaceContract",
     "RecordContract",
     "StoreContract",
@@ -38,4 +40,7 @@ __all__ = [
 class StoreContract(
     RecordContract, LimitContract, BeatContract, JournalContract, RaceContract, ClaimContract, WorkerContract
 ):
-    """The whole contract. Subclass it with a name that pytest collects and give `make_store`."""
+    """The whole contract. Subclass it with a name that pytest collects and give `make_store`.
+
+    A store that `claims store copy` shall work on adds `PortableContract`.
+    """

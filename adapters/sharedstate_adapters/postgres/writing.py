@@ -1,0 +1,230 @@
+"""The writing side: transactions that are carried out once, also when the server's answer is lost.
+
+What changes something carries a nonce, a row of the same transaction. Whoever lost the answer connects again, takes
+the lock of the record, which an earlier try still holds as long as it may yet commit, and looks for its nonce: it is
+there, or it never will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sharedstate.errors import StoreUnavailable
+from sharedstate.host import Host
+from sharedstate.store import Decision, Entry, Snapshot, T, check_continues
+from sharedstate_adapters.postgres.change import Change, Look, Place
+from sharedstate_adapters.postgres.edge import Absent, Away, Taken
+from sharedstate_adapters.postgres.line import Line, check_level
+from sharedstate_adapters.postgres.migrator import Migration, apply, plan
+from sharedstate_adapters.postgres.statements import BEGIN, Statements, bounds, bounds_of_idleness
+from sharedstate_adapters.postgres.wire import Patience, Wire
+
+KEPT_S: Final = 3600  # how long the mark of a change stays; no operation is under way longer, see `_check_young`
+PRUNED_MAX: Final = 5000
+_PRUNE_EVERY: Final = 1000
+_LOAD_BYTES_MAX: Final = 4 * 1024 * 1024
+_SERVER_SHARE: Final = 900  # ms of a second: the server gives up a little before we do, so that its answer is heard
+
+
+class _Attempt:
+    """One operation over all its tries: what was sent last, and when, in the server's time, the first was."""
+
+    __slots__ = ("began_ms", "decision", "nonce")
+
+    def __init__(self, nonce: str) -> None:
+        self.nonce = nonce
+        self.decision: Decision[Any] | None = None
+        self.began_ms = 0
+
+
+class Writer:
+    """Carries out changes through a `Wire`."""
+
+    def __init__(self, wire: Wire, sql: Statements, *, steps: Sequence[Migration], host: Host, where: str) -> None:
+        self._wire = wire
+        self._sql = sql
+        self._steps = steps
+        self._host = host
+        self._where = where
+        self._written = 0
+
+    def transact(
+        self,
+        place: Place,
+        decide: Callable[[Snapshot], Decision[T]],
+        patience: Patience,
+        *,
+        journal: str,
+        durable: bool,
+        derived: bool,
+    ) -> T:
+        """Look, decide, change; see `PostgresStore.transact`."""
+        attempt = _Attempt(self._nonce())
+
+        def work(line: Line) -> T:
+            self._prepare(line, patience)
+            if self._was_applied(line, place, attempt, patience):
+                assert attempt.decision is not None
+                return attempt.decision.result  # type: ignore[no-any-return]  # it was made by `decide`
+            look = Look(place, self._look(line, place, patience), derived=derived)
+            check_level(look.level, len(self._steps), where=self._where)
+            attempt.decision = None
+            decision = decide(look.snapshot)
+            change = Change(self._sql, place, look, decision, nonce=attempt.nonce, journal=journal, durable=durable)
+            if change.is_empty:
+                line.roll_back()
+                return decision.result
+            if change.is_marked:
+                attempt.decision = decision
+                attempt.began_ms = attempt.began_ms or look.now.at_ms
+            text, values = change.message(bounds(_server_ms(patience)))
+            line.ask(text, values, patience.left_s, what=place.what, changes=True)
+            return decision.result
+
+        result = self._until_done(work, patience, what=place.what)
+        self._now_and_then(patience)
+        return result
+
+    def append(self, journal: str, text: str, patience: Patience) -> int:
+        """Append one entry in one message; its sequence."""
+        what = f"journal {journal}"
+        sql, nonce, sent = self._sql, self._nonce(), False
+
+        def work(line: Line) -> int:
+            nonlocal sent
+            self._prepare(line, patience)
+            if sent:
+                found = line.ask(sql.applied, (nonce,), patience.left_s, what=what)
+                if found:
+                    return int(found[0][0])
+            sent = True
+            message = f"{BEGIN}; {bounds(_server_ms(patience))}; {sql.notify}; {sql.mark_result}; COMMIT"
+            values = (journal, journal, 1, journal, text, nonce)
+            return int(line.ask(message, values, patience.left_s, what=what, changes=True)[0][0])
+
+        sequence = self._until_done(work, patience, what=what)
+        self._now_and_then(patience)
+        return sequence
+
+    def load(
+        self, journal: str, entries: Sequence[Entry], rows: Sequence[tuple[int, int, str, str]], patience: Patience
+    ) -> int:
+        """Put entries where the journal ends; the last sequence."""
+        what = f"journal {journal}"
+        sql, nonce, sent = self._sql, self._nonce(), False
+
+        def work(line: Line) -> int:
+            nonlocal sent
+            self._prepare(line, patience)
+            begin = f"{BEGIN}; {bounds(_server_ms(patience))}; {self._idleness(patience)}"
+            text = f"{begin}; {sql.make_head}; {sql.hold_head}"
+            last = int(line.ask(text, (journal, journal), patience.left_s, what=what)[0][0])
+            if sent and line.ask(sql.applied, (nonce,), patience.left_s, what=what):
+                line.roll_back()
+                return entries[-1].sequence
+            check_continues(journal, last, entries)
+            for piece in _pieces(rows):
+                places = ", ".join(["(%s, %s, %s, %s, %s)"] * len(piece))
+                values = [value for row in piece for value in (journal, *row)]
+                line.ask(f"{sql.load}{places}", values, patience.left_s, what=what)
+            sent = True
+            text = f"{sql.set_head}; {sql.mark}; {sql.notify}; COMMIT"
+            values = [entries[-1].sequence, journal, nonce, journal]
+            line.ask(text, values, patience.left_s, what=what, changes=True)
+            return entries[-1].sequence
+
+        return self._until_done(work, patience, what=what)
+
+    def prune(self, patience: Patience) -> None:
+        """Remove marks that nobody can ask for any more, a bounded number; nothing where there are no tables."""
+        limit = bounds(_server_ms(patience))
+
+        def work(line: Line) -> None:
+            if line.level:
+                text = f"{BEGIN}; {limit}; {self._sql.prune}; COMMIT"
+                line.ask(text, (KEPT_S, PRUNED_MAX), patience.left_s, what="removing old marks")
+
+        self._until_done(work, patience, what="removing old marks")
+
+    def migrate(self, patience: Patience, *, plan_only: bool) -> list[Migration]:
+        """Apply, or only tell, the steps that the server lacks."""
+
+        def work(line: Line) -> list[Migration]:
+            does = plan if plan_only else apply
+            return does(line, self._sql, self._steps, patience.left_s)
+
+        return self._wire.do(work, patience, what="migrating")
+
+    # Inside
+
+    def _prepare(self, line: Line, patience: Patience) -> None:
+        """The tables are there, and of this version."""
+        if line.level < len(self._steps):
+            apply(line, self._sql, self._steps, patience.left_s)
+
+    def _look(self, line: Line, place: Place, patience: Patience) -> tuple[Any, ...]:
+        """Begin the transaction, take the record's lock, then read; in one message, each a statement of its own."""
+        sql = self._sql
+        begin = f"{BEGIN}; {bounds(_server_ms(patience))}; {self._idleness(patience)}"
+        text = f"{begin}; {sql.lock}; {sql.look}"
+        return line.ask(text, (place.lock, *place.name), patience.left_s, what=place.what)[0]
+
+    def _was_applied(self, line: Line, place: Place, attempt: _Attempt, patience: Patience) -> bool:
+        """Whether an earlier try, whose answer was lost, was carried out. Its lock is waited for first."""
+        if attempt.decision is None:
+            return False
+        sql = self._sql
+        text = f"{BEGIN}; {bounds(_server_ms(patience))}; {sql.lock}; {sql.now}"
+        now_ms = line.ask(text, (place.lock,), patience.left_s, what=place.what)[0][0]
+        found = line.ask(sql.applied, (attempt.nonce,), patience.left_s, what=place.what)
+        line.roll_back()
+        if not found and now_ms - attempt.began_ms > KEPT_S * 500:
+            raise StoreUnavailable(
+                f"{place.what}: its answer was lost too long ago; whether it was carried out is not known",
+                hint="read the state again before acting",
+            )
+        return bool(found)
+
+    def _until_done(self, work: Callable[[Line], T], patience: Patience, *, what: str) -> T:
+        """`work`, again where a connection was lost, tables have to be made, or a mark was found."""
+
+        def once(line: Line) -> T:
+            try:
+                return work(line)
+            except Absent as error:  # somebody removed the tables
+                line.level = 0
+                raise Away(str(error), sent=False) from None
+            except Taken as error:  # an earlier try has been carried out meanwhile: the next look finds its mark
+                raise Away(str(error), sent=True) from None
+
+        return self._wire.do(once, patience, what=what)
+
+    def _now_and_then(self, patience: Patience) -> None:
+        self._written += 1
+        if self._written % _PRUNE_EVERY == 0:
+            self.prune(patience)
+
+    def _idleness(self, patience: Patience) -> str:
+        return bounds_of_idleness(max(1, int(patience.limit_s * 500)))
+
+    def _nonce(self) -> str:
+        raw = self._host.entropy(16).hex()
+        return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+
+
+def _server_ms(patience: Patience) -> int:
+    return max(1, int(patience.left_s * _SERVER_SHARE))
+
+
+def _pieces(rows: Sequence[tuple[int, int, str, str]]) -> list[list[tuple[int, int, str, str]]]:
+    """The rows in groups that are not too long for one message."""
+    pieces: list[list[tuple[int, int, str, str]]] = [[]]
+    size = 0
+    for row in rows:
+        size += len(row[3])
+        if size > _LOAD_BYTES_MAX and pieces[-1]:
+            pieces.append([])
+            size = len(row[3])
+        pieces[-1].append(row)
+    return pieces
