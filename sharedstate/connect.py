@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from sharedstate.claims.identity import Identity, default_root, host_name, identify
 from sharedstate.claims.ledger import Ledger
@@ -20,6 +20,10 @@ from sharedstate.store import Entry, Store
 from sharedstate.tasks.liveness import Rules
 from sharedstate.tasks.service import Tasks
 from sharedstate.tasks.sightings import Sightings
+
+if TYPE_CHECKING:
+    from sharedstate.hub.recording import Recording
+    from sharedstate.hub.service import Hub
 
 ENTRY_POINTS = "sharedstate.stores"
 _NO_SECRETS: dict[str, Any] = {"signing_key": "", "signing_keys_old": ()}
@@ -50,6 +54,7 @@ class SharedState:
         self.store = shared
         self.local_store = local
         self.host = host
+        self._hub: Hub | None = None
         rules = Rules(retries_max=settings.max_retries, skew_ms=settings.clock_skew_ms)
         sightings = Sightings(local)
         self.tasks = Tasks(shared, host=host, rules=rules, sightings=sightings)
@@ -108,6 +113,29 @@ class SharedState:
             host=machine,
             recipe=recipe,
         )
+
+    @property
+    def hub(self) -> Hub:
+        """Who is doing what right now: contexts and events that everybody sees."""
+        if self._hub is None:
+            from sharedstate.hub.opening import open_hub
+
+            self._hub = open_hub(
+                shared=self.store,
+                local=None if isinstance(self.store, FileStore) else self.local_store,
+                host=self.host,
+                settings=self.settings,
+                host_name=self.identity.host,
+                root=self.root,
+            )
+        return self._hub
+
+    @property
+    def record(self) -> Recording:
+        """A record of work done: tasks, proposals, lessons, usage."""
+        from sharedstate.hub.opening import open_recording
+
+        return open_recording(self.hub, shared=self.store)
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""
