@@ -11,7 +11,7 @@ from typing import Final
 
 from sharedstate import jsonio
 from sharedstate.errors import Corrupt, InvalidInput, StoreUnavailable
-from sharedstate.hub.events import checked_event
+from sharedstate.hub.events import as_entry, checked_event
 from sharedstate.hub.model import JOURNAL
 from sharedstate.ids import fingerprint
 from sharedstate.store import Decision, Document, Snapshot, Store
@@ -92,7 +92,7 @@ class Bridge:
         def take(snapshot: Snapshot) -> Decision[bool]:
             if snapshot.value is not None:
                 return Decision(result=True)
-            return Decision(result=False, write={"name": ascii(name)[1:-1]}, events=(event,))
+            return Decision(result=False, write={"name": ascii(name)[1:-1]}, events=(as_entry(event),))
 
         return self._store.transact(TAKEN, key, take, journal=JOURNAL)
 

@@ -34,7 +34,7 @@ class Events:
 
     def publish(self, event: Mapping[str, Any]) -> None:
         """See `Hub.publish`."""
-        document = checked_event(event)
+        document = as_entry(checked_event(event))
         answered, _, _ = self._ends.try_shared(lambda store: self._append(store, document))
         if not answered:
             self._ends.local.append(OFFLINE, document)
@@ -144,6 +144,11 @@ def checked_event(event: object) -> Document:
     return whole
 
 
+def as_entry(event: Document) -> Document:
+    """An event as an entry of the journal: inside an object of its own, so that it may use any names."""
+    return {"event": event}
+
+
 class _Forward:
     """A decision to forward those entries that were not yet: somebody else may have been faster."""
 
@@ -177,7 +182,9 @@ def _end_of(store: Store) -> int:
 
 def _event(entry: Entry, identity: str) -> HubEvent:
     cursor = f"{identity}:{entry.sequence}"
-    return HubEvent(sequence=entry.sequence, at_ms=entry.at_ms, body=entry.value, cursor=cursor)
+    inside = entry.value.get("event")  # what the hub itself notes about contexts stands there without one
+    body = inside if isinstance(inside, dict) else entry.value
+    return HubEvent(sequence=entry.sequence, at_ms=entry.at_ms, body=body, cursor=cursor)
 
 
 def _read_cursor(text: str) -> tuple[str, int]:

@@ -218,6 +218,13 @@ def test_a_subscriber_that_was_away_gets_what_it_missed() -> None:
     assert list(hub.subscribe("now", timeout_s=0)) == []
 
 
+def test_an_event_may_use_any_names() -> None:
+    hub, _ = single()
+    event = {"type": "x", "at": 1, "seq": 2, "record": 3, "event": {"event": 4}, "schema": 5}
+    hub.publish(event)
+    assert [one.body for one in hub.subscribe(timeout_s=0) if isinstance(one, HubEvent)] == [event]
+
+
 def test_a_cursor_of_another_journal_is_told_with_a_snapshot() -> None:
     one, _ = single()
     two, _ = single()

@@ -97,7 +97,10 @@ def test_the_bridge_takes_each_file_once_and_moves_it_aside(store: MemoryStore, 
     crossing = Bridge(store, str(tmp_path)).cross()
     assert crossing.taken == ("a.json", "b.json")
     assert [name for name, _ in crossing.refused] == ["bad.json", "double.json"]
-    assert [entry.value for entry in store.read(JOURNAL)] == [{"type": "bridged", "n": 1}, {"type": "note", "n": 2}]
+    assert [entry.value["event"] for entry in store.read(JOURNAL)] == [
+        {"type": "bridged", "n": 1},
+        {"type": "note", "n": 2},
+    ]
     assert sorted(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "b.json"]
     assert sorted(path.name for path in (tmp_path / "refused").iterdir()) == ["bad.json", "double.json"]
     assert (tmp_path / "link.json").is_symlink()
@@ -111,7 +114,7 @@ def test_a_file_that_comes_again_has_no_second_effect(store: MemoryStore, tmp_pa
     assert Bridge(store, str(tmp_path)).cross().repeated == ("a.json",)
     (tmp_path / "a.json").write_text('{"n": 2}')
     assert Bridge(store, str(tmp_path)).cross().taken == ("a.json",)
-    assert [entry.value["n"] for entry in store.read(JOURNAL)] == [1, 2]
+    assert [entry.value["event"]["n"] for entry in store.read(JOURNAL)] == [1, 2]
     assert sorted(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "a.json.1", "a.json.2"]
 
 
