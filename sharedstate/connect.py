@@ -22,15 +22,28 @@ from sharedstate.tasks.service import Tasks
 from sharedstate.tasks.sightings import Sightings
 
 if TYPE_CHECKING:
+    from sharedstate.claims.audit import Audit
+    from sharedstate.claims.services.service import Guard
     from sharedstate.hub.recording import Recording
     from sharedstate.hub.service import Hub
+    from sharedstate.messages.inbox import Inbox
+    from sharedstate.messages.outbox import Outbox
 
 ENTRY_POINTS = "sharedstate.stores"
 _NO_SECRETS: dict[str, Any] = {"signing_key": "", "signing_keys_old": ()}
+# What only messages need, credentials among it.
+_NO_MESSAGES: dict[str, Any] = {
+    "http_token": "",
+    "endpoints": (),
+    "endpoint_primary": "",
+    "endpoint_fallback": "",
+    "lane": "",
+    "lanes": {},
+}
 
 
 class SharedState:
-    """The shared state of one repository: `.claims`, `.tasks`, `.settings`, `.identity`, and the stores behind them.
+    """The shared state of one repository: `.claims .tasks .guard .audit .inbox .outbox .settings .identity`, stores.
 
     Synchronous, no server needed, safe for threads. After a fork open a new one. Usable as a context manager.
     """
@@ -54,6 +67,7 @@ class SharedState:
         self.store = shared
         self.local_store = local
         self.host = host
+        self._outbox: Outbox | None = None
         self._hub: Hub | None = None
         rules = Rules(retries_max=settings.max_retries, skew_ms=settings.clock_skew_ms)
         sightings = Sightings(local)
@@ -98,6 +112,10 @@ class SharedState:
         here = os.getcwd() if folder is None else os.fspath(folder)
         given = {"dir": None if root is None else os.fspath(root), "owner": owner, **settings}
         resolved = resolve(given, folder=here)
+        if resolved.lanes or resolved.lane:
+            from sharedstate.messages.lanes import check_lanes
+
+            check_lanes(resolved)
         home = os.path.abspath(os.path.join(here, resolved.dir)) if resolved.dir else default_root(here)
         machine = host or Host()
         local = _file_store(os.path.join(home, "local", "ledger"), resolved, machine)
@@ -113,6 +131,28 @@ class SharedState:
             host=machine,
             recipe=recipe,
         )
+
+    @property
+    def audit(self) -> Audit:
+        """The trail of what was denied and overridden."""
+        from sharedstate.claims.audit import Audit
+
+        return Audit(self.store)
+
+    @property
+    def inbox(self) -> Inbox:
+        """Messages that have come: inboxes, what is unread, threads, acknowledgements."""
+        from sharedstate.messages.inbox import Inbox
+
+        retention_ms, guidance = self.settings.message_retention_ms, self.settings.guidance
+        return Inbox(self.store, host=self.host, retention_ms=retention_ms, guidance=guidance)
+
+    @property
+    def guard(self) -> Guard:
+        """Shared services: start, stop, status, and who may."""
+        from sharedstate.claims.services.service import Guard
+
+        return Guard(self.claims, root=self.root)
 
     @property
     def hub(self) -> Hub:
@@ -141,9 +181,27 @@ class SharedState:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""
         return self.store.read(JOURNAL, after=after, limit=limit)
 
+    @property
+    def outbox(self) -> Outbox:
+        """Messages on their way out, kept on this machine until their receivers have them."""
+        if self._outbox is None:  # loaded on first use: a claim needs no messages
+            from sharedstate.messages.opening import open_outbox
+
+            self._outbox = open_outbox(
+                local=self.local_store,
+                shared=self.store,
+                host=self.host,
+                settings=self.settings,
+                audit=self.audit,
+                owner=self.identity.owner,
+            )
+        return self._outbox
+
     def close(self) -> None:
         """Give back descriptors, connections and the pacemaker; whoever uses the state afterwards gets them anew."""
         self.claims.close()
+        if self._outbox is not None:
+            self._outbox.close()
         self.store.close()
         self.local_store.close()
 
@@ -175,7 +233,8 @@ def reopen_claims(*, root: str, settings: dict[str, Any], identity: dict[str, An
 
 def _recipe(settings: Settings, identity: Identity, root: str) -> Recipe:
     # A pacemaker only renews. Keys go along, through its pipe, where the store itself signs what it writes.
-    known = settings.replace(origins={}) if settings.url else settings.replace(origins={}, **_NO_SECRETS)
+    claims_only = settings.replace(origins={}, **_NO_MESSAGES)
+    known = claims_only if settings.url else claims_only.replace(**_NO_SECRETS)
     arguments = {"root": root, "settings": known.fields(), "identity": identity.fields()}
     return Recipe(opener="sharedstate.connect:reopen_claims", arguments=arguments)
 

@@ -21,6 +21,15 @@ EVENT_TYPES: Final = frozenset(
         "restored",  # an archived task came back, or a corrupt record was rebuilt from the journal
         "degraded",  # a claim was made by the local ledger alone
         "reconciled",  # a degraded claim was accepted by the shared store
+        # In the journal `audit`
+        "service_started",  # a shared service runs; `recovery`: started by another than its owner
+        "service_adopted",  # a running service got a new supervisor in place of a dead one
+        "service_stopping",  # its owner asked it to stop
+        "service_forced",  # another than its owner stopped it, restarted it, or took it over, and said why
+        "service_denied",  # somebody was not allowed to do that
+        "service_ended",  # it has ended: as asked, by itself, or it could not begin
+        "flags_reset",  # an agent's watermark was forgotten on purpose
+        "message_dropped",  # an accepted message was taken out of the outbox on purpose
     )
 )
 
@@ -30,3 +39,20 @@ def event(kind: str, *, task: str, **fields: Any) -> dict[str, Any]:
     if kind not in EVENT_TYPES:
         raise ValueError(f"unknown event type {kind!r}")
     return {"type": kind, "task": task, **{name: value for name, value in fields.items() if value is not None}}
+
+
+# What happens to messages in the outbox of one machine; they stand in a journal of their own there.
+MESSAGE_EVENT_TYPES: Final = frozenset(
+    (
+        "message_sent",  # the receiving side has it
+        "message_dead",  # given up: rejected, too old, or tried too often; it stands among the dead letters
+        "message_retried",  # a person put it back among the pending ones
+    )
+)
+
+
+def message_event(kind: str, /, *, message: str, **fields: Any) -> dict[str, Any]:
+    """A journal document of type `kind` about the message with this id; fields that are None are left out."""
+    if kind not in MESSAGE_EVENT_TYPES:
+        raise ValueError(f"unknown event type {kind!r}")
+    return {"type": kind, "message": message, **{name: value for name, value in fields.items() if value is not None}}

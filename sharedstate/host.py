@@ -124,6 +124,57 @@ class Host:
         fields = _stat_of(process.pid)
         return fields is not None and fields[0] in (b"T", b"t") and int(fields[19]) == process.start
 
+    def send_signal(self, process: Process, number: int) -> bool:
+        """Send a signal to this very process; False, and nothing sent, when it has ended or cannot be told here.
+
+        A reused pid gets nothing: where the platform has process descriptors, the signal goes through one that was
+        opened before pid, start, boot and namespace were compared. Without them (not Linux, a kernel before 5.3) a pid
+        could be reused between look and signal. Raises `PermissionError` when it is another user's.
+        """
+        if not process.boot_id or process.boot_id != self.boot_id() or process.pid_ns != _pid_namespace():
+            return False
+        try:
+            fd = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else -1
+        except OSError:  # ended, or an old kernel
+            fd = -1
+        try:
+            # It has had this pid since `start`, so a descriptor opened meanwhile is its own.
+            if self._start_of(process.pid) != process.start:
+                return False
+            import signal
+
+            if fd >= 0:
+                signal.pidfd_send_signal(fd, number)
+            else:
+                os.kill(process.pid, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        return True
+
+    def family(self, pid: int) -> tuple[Process, ...]:
+        """The living processes whose session or group is `pid`, or that descend from it; the process itself included.
+
+        A look, not a lock: what is forked meanwhile may be missing.
+        """
+        if not self.boot_id():
+            return ()
+        names = (name for name in os.listdir("/proc") if name.isdigit())
+        stats = {int(name): fields for name in names if (fields := _stat_of(int(name))) is not None}
+        inside = {one for one, fields in stats.items() if str(pid).encode() in fields[2:4] or one == pid}
+        size = 0
+        while size != len(inside):
+            size = len(inside)
+            inside |= {one for one, fields in stats.items() if int(fields[1]) in inside}
+        space = _pid_namespace()
+        return tuple(
+            Process(pid=one, start=int(stats[one][19]), boot_id=self.boot_id(), pid_ns=space)
+            for one in sorted(inside)
+            if stats[one][0] not in (b"Z", b"X")
+        )
+
     def _start_of(self, pid: int) -> int | None:
         fields = _stat_of(pid)
         return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[19])

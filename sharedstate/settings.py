@@ -53,95 +53,83 @@ def _named(name: str, default: Any, about: str, **more: Any) -> Setting:
 _DAY_MS: Final = 86_400_000
 SYNC_POLICIES: Final = ("board-primary", "internal-primary", "mirror-only")
 SETTINGS: Final = (
-    Setting(
-        name="dir", env="SHARED_STATE_DIR", default="", about="state root; default: beside the common git directory"
-    ),
-    Setting(name="url", env="SHARED_STATE_URL", default="", about="shared store; default: files under the state root"),
-    Setting(name="owner", env="SHARED_STATE_OWNER", default="", about="who claims; default: workstation/user.worktree"),
-    Setting(
-        name="enabled", env="SHARED_STATE_ENABLED", default=True, about="use the shared ledger; false: local claims"
-    ),
-    Setting(
-        name="required",
-        env="SHARED_STATE_REQUIRED",
+    _named("dir", "", "state root; default: beside the common git directory"),
+    _named("url", "", "shared store; default: files under the state root"),
+    _named("owner", "", "who claims; default: workstation/user.worktree"),
+    _named("enabled", default=True, about="use the shared ledger; false: local claims"),
+    _named(
+        "required",
         default=False,
         about="refuse to claim while the shared store is away, instead of a degraded local claim",
     ),
-    Setting(
-        name="heartbeat_interval_ms",
-        env="SHARED_STATE_HEARTBEAT_INTERVAL_MS",
-        default=60_000,
+    _named(
+        "heartbeat_interval_ms",
+        60_000,
+        "how often a held claim is renewed; at most a third of the stale threshold",
         low=10,
         high=_DAY_MS,
-        about="how often a held claim is renewed; at most a third of the stale threshold",
     ),
-    Setting(
-        name="stale_threshold_ms",
-        env="SHARED_STATE_STALE_THRESHOLD_MS",
-        default=300_000,
+    _named(
+        "stale_threshold_ms",
+        300_000,
+        "default ttl: a claim without a sign of life for longer may be taken over",
         low=30,
         high=30 * _DAY_MS,
-        about="default ttl: a claim without a sign of life for longer may be taken over",
     ),
-    Setting(
-        name="max_retries",
-        env="SHARED_STATE_MAX_RETRIES",
-        default=3,
-        low=0,
-        high=1000,
-        about="attempts allowed after one that ended failed, abandoned or by takeover",
+    _named(
+        "max_retries", 3, "attempts allowed after one that ended failed, abandoned or by takeover", low=0, high=1000
     ),
-    Setting(
-        name="owner_stale_ttl_ms",
+    _named(
+        "owner_stale_ttl_ms",
+        600_000,
+        "ttl of claims made by the local ledger alone",
+        low=30,
+        high=30 * _DAY_MS,
         env="TASK_CLAIM_OWNER_STALE_TTL_MS",
-        default=600_000,
-        low=30,
-        high=30 * _DAY_MS,
-        about="ttl of claims made by the local ledger alone",
     ),
-    Setting(
-        name="coordinators",
-        env="SHARED_STATE_COORDINATORS",
-        default=(),
-        about="owners who may take over from a higher priority number; a trailing * matches any ending",
+    _named(
+        "coordinators", (), "owners who may take over from a higher priority number; a trailing * matches any ending"
     ),
-    Setting(
-        name="clock_skew_ms",
-        env="SHARED_STATE_CLOCK_SKEW_MS",
-        default=5_000,
-        low=0,
-        high=3_600_000,
-        about="how far another host's clock may run ahead",
-    ),
-    Setting(
-        name="lock_timeout_ms",
-        env="SHARED_STATE_LOCK_TIMEOUT_MS",
-        default=10_000,
-        low=1,
-        high=600_000,
-        about="longest wait for a lock before `store_busy`",
-    ),
-    Setting(
-        name="durability",
-        env="SHARED_STATE_DURABILITY",
-        default="full",
+    _named("clock_skew_ms", 5_000, "how far another host's clock may run ahead", low=0, high=3_600_000),
+    _named("lock_timeout_ms", 10_000, "longest wait for a lock before `store_busy`", low=1, high=600_000),
+    _named(
+        "durability",
+        "full",
+        "full: acknowledged changes survive a power cut; relaxed: a crash of the process only",
         choices=("full", "relaxed"),
-        about="full: acknowledged changes survive a power cut; relaxed: a crash of the process only",
     ),
-    Setting(
-        name="allow_network_fs",
-        env="SHARED_STATE_ALLOW_NETWORK_FS",
-        default=False,
-        about="write to NFS, SMB and the like, where locks may not hold",
-    ),
-    Setting(
-        name="archive_after_ms",
-        env="SHARED_STATE_ARCHIVE_AFTER_MS",
-        default=30 * _DAY_MS,
+    _named("allow_network_fs", default=False, about="write to NFS, SMB and the like, where locks may not hold"),
+    _named(
+        "archive_after_ms",
+        30 * _DAY_MS,
+        "a sweep archives ended tasks that were unchanged for longer",
         low=0,
         high=3650 * _DAY_MS,
-        about="a sweep archives ended tasks that were unchanged for longer",
     ),
+    _named(
+        "message_retention_ms",
+        30 * _DAY_MS,
+        "a sweep removes messages that are older and read; older ones that arrive are rejected",
+        low=_DAY_MS,
+        high=3650 * _DAY_MS,
+    ),
+    _named(
+        "guidance",
+        ("GUIDANCE.md", "docs/GUIDANCE.md", "GUIDANCE.{phase}.md", "docs/guidance/{phase}.md"),
+        "guidance files in the working copy; {phase} is the phase, * and ? match within one name",
+    ),
+    _named("outbox_messages_max", 10_000, "how many messages may wait in the outbox", low=1, high=1_000_000),
+    _named("outbox_bytes_max", 64 << 20, "how many bytes may wait in the outbox", low=1_000, high=1 << 40),
+    _named(
+        "outbox_age_max_ms",
+        7 * _DAY_MS,
+        "a message that fails when older goes to the dead letters",
+        low=1_000,
+        high=365 * _DAY_MS,
+    ),
+    _named("outbox_attempts_max", 1_000, "a message is tried at most so often", low=1, high=1_000_000),
+    _named("outbox_lease_ms", 60_000, "how long one delivery keeps others away at most", low=100, high=_DAY_MS),
+    _named("outbox_autoflush", default=False, about="each send also tries a few waiting messages that are due"),
     _named("repository", (), "repositories on GitHub, owner/name; the first is home"),
     _named("sync_policy", "board-primary", "who wins when board and fleet both changed", choices=SYNC_POLICIES),
     _named(
@@ -165,12 +153,23 @@ SETTINGS: Final = (
     _named("github_private_key_file", "", "private key of the App (PEM)"),
     _named("github_spacing_ms", 3_000, "least time between two writes that notify people", high=60_000),
     _named("github_deadline_ms", 30_000, "longest time for one request", low=1_000, high=600_000),
+    _named("lane", "", "which of the [lanes.NAME] tables is ours"),
+    _named("endpoints", (), "where messages go, in this order; a lane's own come first"),
+    _named("endpoint_primary", "", "where messages go, where no list says otherwise"),
+    _named("endpoint_fallback", "", "where they go when the primary endpoint does not take them"),
+    _named("http_token", "", "bearer token of HTTP endpoints and of our gateway", secret=True),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
+LANES: Final = "lanes"  # the one table among the settings; `sharedstate.messages.lanes` reads it
+_SECRETS: Final = ("signing_key", "signing_keys_old", "http_token")
+_HIDDEN: Final = (*_SECRETS, "url", "endpoints", "endpoint_primary", "endpoint_fallback", LANES)  # URLs may hold some
 
 
-class Settings(Value, hidden=("signing_key", "signing_keys_old")):
-    """Resolved settings; `origins` says for each name where its value came from."""
+class Settings(Value, hidden=_HIDDEN):
+    """Resolved settings; `origins` says for each name where its value came from.
+
+    `lanes` holds the tables `[lanes.NAME]` of the configuration file as they stand there, unchecked.
+    """
 
     dir: str
     url: str
@@ -187,6 +186,14 @@ class Settings(Value, hidden=("signing_key", "signing_keys_old")):
     durability: str
     allow_network_fs: bool
     archive_after_ms: int
+    message_retention_ms: int
+    guidance: tuple[str, ...]
+    outbox_messages_max: int
+    outbox_bytes_max: int
+    outbox_age_max_ms: int
+    outbox_attempts_max: int
+    outbox_lease_ms: int
+    outbox_autoflush: bool
     repository: tuple[str, ...]
     sync_policy: str
     heartbeat_publish_ms: int
@@ -205,6 +212,12 @@ class Settings(Value, hidden=("signing_key", "signing_keys_old")):
     github_private_key_file: str
     github_spacing_ms: int
     github_deadline_ms: int
+    lane: str
+    endpoints: tuple[str, ...]
+    endpoint_primary: str
+    endpoint_fallback: str
+    http_token: str
+    lanes: Mapping[str, Any] = {}
     origins: Mapping[str, str] = {}
 
 
@@ -219,7 +232,7 @@ def resolve(
     _refuse_unknown(given, where="argument")
     environment = os.environ if env is None else env
     path, table = _config(os.getcwd() if folder is None else folder)
-    _refuse_unknown(table, where=path)
+    _refuse_unknown(table, where=path, tables=(LANES,))
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for setting in SETTINGS:
@@ -234,7 +247,7 @@ def resolve(
         if setting.name == "dir" and origin == path:  # seen from every folder below, it is the same place
             values["dir"] = os.path.join(os.path.dirname(path), values["dir"])
         origins[setting.name] = origin
-    settings = Settings(**values, origins=origins)
+    settings = Settings(**values, origins=origins, lanes=_lanes(table.get(LANES, {}), path))
     _refuse_contradictions(settings)
     return settings
 
@@ -246,15 +259,28 @@ def _refuse_contradictions(settings: Settings) -> None:
             f"SHARED_STATE_HEARTBEAT_INTERVAL_MS={beat} is more than a third of"
             f" SHARED_STATE_STALE_THRESHOLD_MS={stale} (at most {stale // 3}), or one lost heartbeat would cost a claim"
         )
+    waits, kept = settings.outbox_age_max_ms, settings.message_retention_ms
+    if waits >= kept:
+        raise BadSettings(
+            f"SHARED_STATE_OUTBOX_AGE_MAX_MS={waits} is not below SHARED_STATE_MESSAGE_RETENTION_MS={kept}: a message"
+            " could wait longer than its receivers remember it"
+        )
 
 
-def _refuse_unknown(table: Mapping[str, Any], *, where: str) -> None:
+def _lanes(tables: Any, path: str) -> Mapping[str, Any]:
+    if not isinstance(tables, dict):
+        raise BadSettings(f"{LANES} ({path}): expected tables [{LANES}.NAME]")
+    return tables
+
+
+def _refuse_unknown(table: Mapping[str, Any], *, where: str, tables: tuple[str, ...] = ()) -> None:
     for name in table:
-        if name in BY_NAME:
+        if name in BY_NAME or name in tables:
             continue
         from difflib import get_close_matches
 
-        close = get_close_matches(name, BY_NAME, n=1)
+        meant = tables if tables and isinstance(table[name], dict) else BY_NAME
+        close = get_close_matches(name, meant, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(BY_NAME)}"
         raise BadSettings(f"unknown setting {name!r} ({where}); {hint}")
 
@@ -264,8 +290,10 @@ def _parse(setting: Setting, raw: Any, origin: str) -> Any:
     try:
         return parser(setting, raw)
     except (TypeError, ValueError) as error:
+        from sharedstate.addresses import masked
+
         name = setting.env if origin.startswith("environment") else setting.name
-        shown = "…" if setting.secret else repr(raw)
+        shown = "…" if setting.secret else masked(repr(raw))
         raise BadSettings(f"{name}={shown} ({origin}): {error}") from None
 
 

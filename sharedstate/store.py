@@ -61,12 +61,17 @@ class Decision(Value, Generic[T]):
     with a new document or `BEAT`; a fence that was not live before starts with a beat at `now`.
     `events`: journal entries of this transition; they are appended in the same transition as the write, or
     repaired to it.
+    `prompt`: return only once the entries stand in the journal, also those of an earlier transition of this record
+    whose author died. Else an entry that cannot be written now (the journal is busy, the disk full) may come later, for
+    the record is the truth. Where a prompt one cannot be written, `StoreError` is raised (`DurabilityUnknown` when the
+    record has changed): the same decision taken again must be harmless.
     """
 
     result: T
     write: Document | Mark = KEEP
     live: int | None = None
     events: Sequence[Document] = ()
+    prompt: bool = False
 
 
 class Versioned(Value):

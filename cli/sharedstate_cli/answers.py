@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from sharedstate.claims.documents import (
+    claimed_document,
+    lost_document,
+    refused_document,
+    released_document,
+    renewed_document,
+)
 from sharedstate.claims.requests import exit_code_of
-from sharedstate.clock import iso_of_ms
 from sharedstate.errors import (
     EXIT_CORRUPT,
     EXIT_EXHAUSTED,
@@ -32,42 +36,19 @@ def worse(one: int, other: int) -> int:
 
 def claimed_report(answer: Claimed) -> Report:
     """The claim is yours; the only answer that holds the token."""
-    document = {
-        "ok": True,
-        "task": answer.task,
-        "owner": answer.owner,
-        "fence": answer.fence,
-        "token": answer.token,
-        "status": "claimed",
-        "outcome": answer.outcome,
-        "expires_at": iso_of_ms(answer.expires_ms),
-        "ttl_s": answer.ttl_ms / 1000,
-        "attempts": answer.attempts,
-        "retries": answer.retries,
-        "degraded": answer.degraded,
-        "scope": list(answer.scope),
-        "meta": dict(answer.meta),
-        **compact(reason=answer.reason, previous_owner=answer.previous_owner),
-    }
     origin = f" from {answer.previous_owner} ({answer.reason})" if answer.previous_owner else ""
     local = ", by the local ledger alone" if answer.degraded else ""
     line = (
         f"{answer.outcome} {answer.task}{origin} for {answer.owner}, fence {answer.fence}, "
         f"until {moment(answer.expires_ms)} unless renewed{local}"
     )
-    return Report(document=document, lines=(line,))
+    return Report(document=claimed_document(answer), lines=(line,))
 
 
 def refused_report(answer: Refused) -> Report:
     """The claim is not yours, and why."""
-    document = {
-        "ok": False,
-        "reason": answer.reason,
-        "task": answer.task,
-        **compact(holder=holder_document(answer.holder), detail=answer.detail, conflict=answer.conflict),
-    }
     text = f"refused {answer.task}: {answer.reason}: {answer.detail}{_holder_text(answer.holder)}"
-    return Report(code=exit_code_of(answer.reason), document=document, problems=(text,))
+    return Report(code=exit_code_of(answer.reason), document=refused_document(answer), problems=(text,))
 
 
 def renewed_report(answer: Kept | Lost | Unverifiable) -> Report:
@@ -75,50 +56,24 @@ def renewed_report(answer: Kept | Lost | Unverifiable) -> Report:
     if isinstance(answer, Lost):
         return lost_report(answer)
     if isinstance(answer, Unverifiable):
-        document = {"ok": False, "reason": "unverifiable", "task": answer.task, "detail": answer.detail}
         text = f"{answer.task}: could not be verified; go on, but not beyond the ttl: {answer.detail}"
-        return Report(code=EXIT_RETRY, document={**document, "retryable": True}, problems=(text,))
-    document = {
-        "ok": True,
-        "task": answer.task,
-        "owner": answer.owner,
-        "fence": answer.fence,
-        "status": "claimed",
-        "outcome": "kept",
-        "expires_at": iso_of_ms(answer.expires_ms),
-        "ttl_s": answer.ttl_ms / 1000,
-        "degraded": answer.degraded,
-    }
+        return Report(code=EXIT_RETRY, document=renewed_document(answer), problems=(text,))
     line = f"kept {answer.task}, fence {answer.fence}, until {moment(answer.expires_ms)} unless renewed"
-    return Report(document=document, lines=(line,))
+    return Report(document=renewed_document(answer), lines=(line,))
 
 
 def lost_report(answer: Lost) -> Report:
     """The claim is not yours any more, or never was."""
-    document = {
-        "ok": False,
-        "reason": answer.reason,
-        "task": answer.task,
-        **compact(holder=holder_document(answer.holder), detail=answer.detail),
-    }
     code = EXIT_NOT_FOUND if answer.reason == why.TASK_NOT_FOUND else EXIT_LOST
     text = f"lost {answer.task}: {answer.reason}: {answer.detail}{_holder_text(answer.holder)}"
-    return Report(code=code, document=document, problems=(text,))
+    return Report(code=code, document=lost_document(answer), problems=(text,))
 
 
 def released_report(answer: Released) -> Report:
     """The attempt has ended."""
-    document = {
-        "ok": True,
-        "task": answer.task,
-        "owner": answer.owner,
-        "fence": answer.fence,
-        "status": answer.status,
-        "outcome": "released",
-        "repeated": answer.repeated,
-    }
     again = " (it was already)" if answer.repeated else ""
-    return Report(document=document, lines=(f"released {answer.task} as {answer.status}, fence {answer.fence}{again}",))
+    line = f"released {answer.task} as {answer.status}, fence {answer.fence}{again}"
+    return Report(document=released_document(answer), lines=(line,))
 
 
 def changed_report(answer: Changed, *, done: str) -> Report:
@@ -144,18 +99,6 @@ def error_report(error: SharedStateError, *, task: str) -> Report:
     """A fault about one of several tasks."""
     document = error_document(code=error.code, message=str(error), hint=error.hint, retryable=error.retryable)
     return Report(code=error.exit_code, document={**document, "task": task}, problems=complaint(error))
-
-
-def holder_document(holder: Holder | None) -> dict[str, Any] | None:
-    """Who holds a task, how long ago it was last seen alive, and after how long it counts as stale."""
-    if holder is None:
-        return None
-    return {
-        "owner": holder.owner,
-        "fence": holder.fence,
-        "age_s": holder.age_ms / 1000,
-        "ttl_s": holder.ttl_ms / 1000,
-    }
 
 
 def _holder_text(holder: Holder | None) -> str:

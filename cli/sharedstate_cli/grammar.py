@@ -46,7 +46,9 @@ class Param(Value):
 
 
 class Command(Value):
-    """One verb. `hot`: takes the fast path and keeps the start-up budget. `rest`: takes `-- CMD …`."""
+    """One verb. `hot`: takes the fast path and keeps the start-up budget. `rest`: takes `-- CMD …`, which must be there
+    unless not `rest_required`.
+    """
 
     name: str
     about: str
@@ -54,4 +56,5 @@ class Command(Value):
     params: tuple[Param, ...] = ()
     hot: bool = False
     rest: bool = False
+    rest_required: bool = True
     details: str = ""

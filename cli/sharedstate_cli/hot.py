@@ -82,9 +82,9 @@ def parsed(command: Command, raw: Mapping[str, Any], rest: Sequence[str] | None)
     """Texts as values. `raw`: by parameter a text, a list of texts when repeatable, True for a flag, or nothing."""
     arguments = {param.name: value_of(param, raw.get(param.name)) for param in command.params}
     if command.rest:
-        if not rest:
+        if not rest and command.rest_required:
             raise Usage(f"say what to run: claims {command.name} TASK -- CMD …")
-        arguments["command"] = tuple(rest)
+        arguments["command"] = tuple(rest or ())
     return Parsed(command=command, arguments=arguments, json=bool(raw.get("json")), root=raw.get("dir"))
 
 

@@ -162,3 +162,20 @@ JOB: Final = Param(
     default="both",
     about="Which one; a sync only where a repository is configured.",
 )
+
+# Shared services
+
+SERVICE: Final = Param(name="name", metavar="NAME", required=True, about="Name of the service.")
+SERVICE_FORCE: Final = (
+    Param(
+        name="force",
+        flags=("--force",),
+        kind="flag",
+        default=False,
+        about="Although it is another owner's; audited, needs --reason.",
+    ),
+    Param(name="reason", flags=("--reason",), metavar="TEXT", about="Why --force is right; kept in the trail."),
+)
+GRACE: Final = Param(
+    name="grace", flags=("--grace",), kind="duration", about="From SIGTERM to SIGKILL, at most 10m; default: 10s."
+)

@@ -25,6 +25,7 @@ from sharedstate_cli.options import (
     TIMELINE,
     TOKEN,
 )
+from sharedstate_cli.table_services import SERVICES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
 
@@ -49,6 +50,11 @@ SCHEMAS: Final = (
     "sync-status",
     "board-item",
     "trust",
+    "service",
+    "services",
+    "service-denial",
+    "lanes",
+    "audit",
     "error",
 )
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -56,6 +62,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 GROUPS: Final = {
     "board": "What the board shows of a task, and whose word counts there.",
     "schedule": "Let a scheduler of yours run sweeps and syncs.",
+    "service": "Services that several lanes use, with one owner each.",
     "config": "Settings, and where their values come from.",
 }
 
@@ -250,6 +257,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.schedule:status",
         params=SCHEDULERS,
     ),
+    *SERVICES,
     Command(
         name="retry-check",
         about="Say whether a task may be claimed now, and why.",

@@ -3,70 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sharedstate.clock import iso_of_ms
 from sharedstate.store import Unreadable
-from sharedstate.tasks.model import CLAIMED, COMPLETE, FAILED, Lease
+from sharedstate.tasks.model import CLAIMED, COMPLETE, FAILED
 from sharedstate.tasks.service import TaskView
 from sharedstate_cli.human import ago, moment, span
-from sharedstate_cli.report import Grid, compact
+from sharedstate_cli.report import Grid
 
 LIST_COLUMNS = ("TASK", "STATUS", "OWNER", "FENCE", "SEEN", "TTL", "NOTE")
-
-
-def view_document(view: TaskView) -> dict[str, Any]:
-    """One task as a JSON object; what is not there is left out."""
-    state = view.state
-    ignored = state.ignored
-    return {
-        "task": state.task,
-        "status": state.status,
-        "fence": state.fence,
-        "attempts": state.attempts,
-        "retries": state.retries,
-        "stale": view.stale,
-        "archived": view.archived,
-        "revision": view.revision,
-        "created_at": iso_of_ms(state.created_ms),
-        "updated_at": iso_of_ms(state.updated_ms),
-        **compact(
-            owner=state.owner,
-            holder=_holder(view),
-            lease=None if state.lease is None else _lease(state.lease),
-            takeover=None if view.alive is None else view.alive.takeover,
-            last_error=state.last_error,
-            ignored=None
-            if ignored is None
-            else {"reason": ignored.reason, "by": ignored.by, "at": iso_of_ms(ignored.at_ms)},
-        ),
-    }
-
-
-def _holder(view: TaskView) -> dict[str, Any] | None:
-    lease, alive = view.state.lease, view.alive
-    if lease is None or alive is None:
-        return None
-    return {
-        "owner": lease.owner,
-        "fence": view.state.fence,
-        "age_s": alive.age_ms / 1000,
-        "ttl_s": lease.ttl_ms / 1000,
-    }
-
-
-def _lease(lease: Lease) -> dict[str, Any]:
-    return {
-        "owner": lease.owner,
-        "host": lease.host,
-        "priority": lease.priority,
-        "ttl_s": lease.ttl_ms / 1000,
-        "claimed_at": iso_of_ms(lease.began.at_ms),
-        "degraded": lease.degraded,
-        "scope": list(lease.scope),
-        "meta": dict(lease.meta),
-        **compact(pid=None if lease.process is None else lease.process.pid),
-    }
 
 
 def unreadable_documents(unreadable: Sequence[Unreadable]) -> list[dict[str, str]]:

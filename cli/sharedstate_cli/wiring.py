@@ -15,6 +15,7 @@ from sharedstate_cli.hot import Usage
 if TYPE_CHECKING:
     from sharedstate_adapters.github.board import GitHubBoard
     from sharedstate_adapters.github.survey import StateComment
+    from sharedstate_adapters.http.serving import Serving
     from sharedstate_cli.session import Session
 
 
@@ -84,6 +85,19 @@ def judged_comments(board: Board, *, task: str | None) -> tuple[Judged, ...] | P
     if isinstance(found, Parked | Failed):
         return found
     return tuple(map(_judged, found))
+
+
+def gateway(session: Session, *, host: str, ports: tuple[int, ...], writes: bool, hosts: tuple[str, ...]) -> Serving:
+    """The gateway over the session's state, listening, not yet answering. Raises `BadSettings`, `PortTaken`."""
+    try:
+        from sharedstate_adapters.http.gateway import Gateway
+        from sharedstate_adapters.http.serving import Serving, bound
+    except ImportError as error:
+        raise BadSettings(
+            f"the gateway needs {error.name}, which is not installed", hint="pip install 'sharedstate[serve]'"
+        ) from error
+    made = Gateway(session.state, token=session.state.settings.http_token, writes=writes, hosts=hosts)
+    return Serving(made.app, bound(host, ports))
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Claims:
         self.host = host
         self._ledger = ledger
         self.local_store = local_store
-        self._host_name = host_name
+        self.host_name = host_name
         self.recipe = recipe
         self._pacing: Pacing | None = None
         self._pacing_guard = allocate_lock()
@@ -223,7 +223,7 @@ class Claims:
 
     def owner_of(self, owner: str | None) -> str:
         """The canonical owner for whom a claim by `owner` is made; None is this state's own."""
-        return requests.owner_of(owner, default=self.owner, host=self._host_name)
+        return requests.owner_of(owner, default=self.owner, host=self.host_name)
 
     def close(self) -> None:
         """End the background process of the holds, if there is one; the next hold starts another."""
@@ -252,10 +252,10 @@ class Claims:
             exclusive=given["bind"],
             anew=given["anew"],
             ttl_ms=requests.check_ttl(ttl_ms, default=self.settings.stale_threshold_ms),
-            host=self._host_name,
+            host=self.host_name,
             process=process,
             priority=requests.check_priority(priority),
-            coordinator=requests.is_coordinator(who, self.settings.coordinators, host=self._host_name),
+            coordinator=requests.is_coordinator(who, self.settings.coordinators, host=self.host_name),
             force_reason=requests.check_force_reason(given["force_reason"]),
             reopen=given["reopen"],
             scope=check_scope(given["scope"]),

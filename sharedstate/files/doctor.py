@@ -12,6 +12,7 @@ from sharedstate.files.premises import inspect_premises
 from sharedstate.files.restoring import LEFT, Restoration, Restorer
 from sharedstate.findings import Finding
 from sharedstate.ids import digest_of
+from sharedstate.messages.checkup import check_outbox
 from sharedstate.store import Store
 from sharedstate.tasks.restoration import Holding
 from sharedstate.values import Value
@@ -31,7 +32,7 @@ def examine(claims: Claims, *, roots: Sequence[str]) -> list[Finding]:
     findings = inspect_premises(roots[0], host=host, allow_network=settings.allow_network_fs)
     for path in roots:
         findings += inspect(path, host=host, skew_ms=settings.clock_skew_ms)
-    return findings + check_claims(claims)
+    return findings + check_claims(claims) + check_outbox(claims.local_store, settings)
 
 
 def mend(claims: Claims, *, roots: Sequence[str], stores: Iterable[Store]) -> Repairs:

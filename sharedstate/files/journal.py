@@ -126,7 +126,7 @@ class Journal:
     def read(self, after: int = 0) -> Iterator[Entry]:
         """Entries above `after`, in order, up to the last whole line; lines that do not parse are skipped."""
         for first in self._starting_points(after):
-            for line in self._lines(first):
+            for line in self._lines(first, after):
                 if _is_before(line, after):
                     continue
                 entry = parsed(line)
@@ -139,7 +139,7 @@ class Journal:
         mark = encode_basestring(record).encode()
         found: list[Document] = []
         for first in self._starting_points(after):
-            for line in self._lines(first):
+            for line in self._lines(first, after):
                 entry = parsed(line) if mark in line else None  # parsing every line of a segment takes 0.3 s
                 if entry is not None and entry.sequence > after and entry.record == record:
                     found.append(entry.value)
@@ -248,17 +248,17 @@ class Journal:
         older = sum(first <= after + 1 for first in firsts)
         return firsts[max(0, older - 1) :]
 
-    def _lines(self, first: int) -> Iterator[bytes]:
-        """The whole lines of a segment. Raises what `translated` makes of an `OSError`."""
+    def _lines(self, first: int, after: int = 0) -> Iterator[bytes]:
+        """The whole lines of a segment, those above `after` at least.
+
+        Raises what `translated` makes of an `OSError`.
+        """
         directory = self._root.directory(self._place)
         if directory is None:
             return
         try:
-            fd = self._open(directory, first, os.O_RDONLY)
-            try:
-                yield from self._lines_of(fd)
-            finally:
-                self._root.host.close(fd)
+            file = Descriptor(self._root.host, self._open(directory, first, os.O_RDONLY))
+            yield from self._lines_of(file, self._line_before(file.fd, after) if after >= first else 0)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -266,10 +266,46 @@ class Journal:
                 raise
             raise translated(error, what=f"journal {self.name}") from error
 
-    def _lines_of(self, fd: int) -> Iterator[bytes]:
-        offset, rest = 0, b""
+    def _line_before(self, fd: int, after: int) -> int:
+        """Where some line begins that stands at or before the first one above `after`, and near it.
+
+        By halving, for sequences grow from line to line: passing over a whole segment takes 6 ms, which a reader that
+        has read nearly all of it (an inbox, a watcher) pays each time.
+        """
+        low, high = 0, self._root.host.fstat(fd).size
+        while high - low > _PIECE_BYTES:
+            middle = (low + high) // 2
+            found = self._line_after(fd, middle, high)
+            if found is None or found[1] > after:
+                high = middle
+            else:
+                low = found[0]
+        return low
+
+    def _line_after(self, fd: int, offset: int, end: int) -> tuple[int, int] | None:
+        """Where the first good line after `offset` and before `end` begins, and its sequence.
+
+        Good is a line whose neighbour goes on counting: one damaged number must not lead the search past what is whole.
+        """
+        count = _TAIL_BYTES
         while True:
-            piece = self._root.host.pread(fd, _PIECE_BYTES, offset)
+            raw = self._root.host.pread(fd, min(count, end - offset), offset)
+            cut, *lines = raw.split(b"\n")
+            begin, known = offset + len(cut) + 1, None
+            for line in lines:
+                sequence = _sequence_of(line)
+                if known is not None and sequence is not None and 0 <= sequence - known[1] <= 1:
+                    return known
+                known = None if sequence is None else (begin, sequence)
+                begin += len(line) + 1
+            if len(raw) < count:
+                return None
+            count *= 4
+
+    def _lines_of(self, file: Descriptor, offset: int) -> Iterator[bytes]:
+        rest = b""
+        while True:
+            piece = self._root.host.pread(file.fd, _PIECE_BYTES, offset)
             if not piece:
                 return
             offset += len(piece)
@@ -293,8 +329,14 @@ def parsed(line: bytes) -> Entry | None:
 
 def _is_before(line: bytes, after: int) -> bool:
     """Whether a line can be passed over unparsed (25 times as fast): its sequence stands first."""
+    sequence = _sequence_of(line)
+    return sequence is not None and sequence <= after
+
+
+def _sequence_of(line: bytes) -> int | None:
+    """The sequence at the head of a line, or of its beginning; None when none can be told."""
     digits, comma, _ = line[len(_HEAD) : len(_HEAD) + _DIGITS + 4].partition(b",")
-    return line.startswith(_HEAD) and bool(comma) and digits.isdigit() and int(digits) <= after
+    return int(digits) if line.startswith(_HEAD) and comma and digits.isdigit() else None
 
 
 def body_of(entry: Document) -> bytes:

@@ -92,6 +92,8 @@ def intents(root: Root) -> Iterator[tuple[str, Intent]]:
     if locks is None:
         return
     for name in root.host.listdir(locks.fd):
+        if name.startswith("journal-"):
+            continue  # only a stripe holds an intent, and there may be a journal for each of many readers
         try:
             intent = _intent_in(root.host, name, dir_fd=locks.fd)
         except OSError as error:

@@ -30,6 +30,8 @@ from sharedstate.files.roots import BEATS, JOURNAL, QUARANTINE, Root
 from sharedstate.files.stripes import Intent, Lock, LockTable, clear_intent, read_intent, write_intent
 from sharedstate.host import Host
 from sharedstate.ids import check_id, record_name
+from sharedstate.messages.spool import DELIVERIES
+from sharedstate.messages.turns import BACKLOGS, SEQUENCES
 from sharedstate.store import Decision, Document, Entry
 from sharedstate.tasks.model import TaskState, load
 from sharedstate.tasks.restoration import Holding, restore
@@ -38,7 +40,7 @@ from sharedstate.values import Value
 
 EVENTS: Final = "events"
 SCOPES: Final = "scopes"
-DERIVED: Final = frozenset((LEDGER, "sightings", "upkeep"))
+DERIVED: Final = frozenset((LEDGER, "sightings", "upkeep", DELIVERIES, BACKLOGS, SEQUENCES))
 RESTORED: Final = "restored"
 SET_ASIDE: Final = "set aside"
 LEFT: Final = "left"

@@ -134,10 +134,12 @@ class FileStore:
         return self._write(lambda: log.append(bodies, at_ms=self._host.now().at_ms), what=f"journal {journal}")
 
     def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
-        """Entries of a journal above `after`, in order, at most `limit`; waits for nobody."""
+        """Entries of a journal above `after`, in order, at most `limit`; waits for nobody.
+
+        Raises `StoreUnavailable`, `UnsafeStore`, also in the middle.
+        """
         self._check_process()
-        log = self._journal(journal)
-        entries = log.read(after) if self.root.refresh() else iter(())
+        entries = self._entries(self._journal(journal), after)
         return entries if limit is None else islice(entries, max(0, limit))
 
     def collections(self) -> list[str]:
@@ -214,6 +216,15 @@ class FileStore:
             made = Journal(self.root, name, lock, timeout_s=self._timeout_s)
             journal = self._journals.setdefault(name, made)  # atomic: two threads get one
         return journal
+
+    def _entries(self, journal: Journal, after: int) -> Iterator[Entry]:
+        try:
+            if self.root.refresh():
+                yield from journal.read(after)
+        except SharedStateError:
+            raise
+        except OSError as error:
+            raise translated(error, what=f"journal {journal.name}") from error
 
     def _guarded(self, decide: Callable[[Snapshot], Decision[T]]) -> Callable[[Snapshot], Decision[T]]:
         """`decide`, with this thread marked, so that a write from inside is refused at once and not by a time-out."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sharedstate.clock import Instant
 from sharedstate.documents import check_decision
-from sharedstate.errors import Corrupt, NewerFormat, SharedStateError, StoreUnavailable
+from sharedstate.errors import Corrupt, DurabilityUnknown, NewerFormat, SharedStateError, StoreUnavailable
 from sharedstate.files.cells import UNKNOWN, Cell, make_cell, open_cell, remove_cell
 from sharedstate.files.faults import translated, warn
 from sharedstate.files.journal import Journal, body_of
@@ -51,7 +51,8 @@ class Transition:
                 self._cell = open_cell(self._root, self._place.collection, self._place.name)
             decision = self._decide(decide)
             check_decision(decision, alive=None if self._stored is None else self._stored.live, what=self._place.what)
-            if decision.write is not KEEP and decision.write is not BEAT and unfinished is not None:
+            changes = decision.write is not KEEP and decision.write is not BEAT
+            if unfinished is not None and (changes or decision.prompt):
                 raise unfinished
             self._carry_out(decision)
             return decision.result
@@ -111,7 +112,7 @@ class Transition:
         bodies = [body_of(event) for event in decision.events]
         write = decision.write
         if isinstance(write, dict):
-            self._replace(write, decision.live, list(decision.events), bodies)
+            self._replace(write, decision, bodies)
             return
         if write is BEAT and decision.live is not None:
             self._write_cell(decision.live, self._now)
@@ -120,7 +121,8 @@ class Transition:
         if write is DELETE and self._stored is not None:
             self._delete()
 
-    def _replace(self, document: Document, live: int | None, events: list[Document], bodies: list[bytes]) -> None:
+    def _replace(self, document: Document, decision: Decision[T], bodies: list[bytes]) -> None:
+        live, events = decision.live, list(decision.events)
         place, revision = self._place, 1 if self._stored is None else self._stored.revision + 1
         last = None
         if events:
@@ -140,7 +142,10 @@ class Transition:
                 self._log(bodies, revision)
         except (OSError, SharedStateError) as error:
             # The record is in place; the intent stays, so that the next access finishes the rest.
-            warn(f"{place.what}: changed, but its beat or journal entry is late: {error}")
+            late = f"{place.what}: changed, but its beat or journal entry is late: {error}"
+            if decision.prompt:
+                raise DurabilityUnknown(late) from error
+            warn(late)
             return
         self._done()
 

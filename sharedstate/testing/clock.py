@@ -13,6 +13,7 @@ WALL_MS_AT_START = 1_772_323_200_000  # 2026-03-01T00:00:00Z
 _BOOT_US_AT_START = 1_000_000_000  # a machine that came up a quarter of an hour ago
 _PID_NAMESPACE = "pid:[simulated]"
 _FIRST_PID = 1001
+_SIGKILL = 9
 
 
 class FakeMachine:
@@ -30,6 +31,8 @@ class FakeMachine:
         self._awake_us = _BOOT_US_AT_START
         self._starts: dict[int, int] = {}
         self._stopped: set[Process] = set()
+        self.deaf: set[Process] = set()
+        self.signals: list[tuple[int, int]] = []
         self._next_pid = _FIRST_PID
         self._spawned = 0
         self._boots = 1
@@ -137,6 +140,18 @@ class FakeMachine:
         """Whether a process is stopped, as `Host.is_stopped`."""
         return process in self._stopped and not self.is_dead(process)
 
+    def send_signal(self, process: Process, number: int) -> bool:
+        """As `Host.send_signal`; whoever gets one ends, unless it is `deaf` and the signal can be ignored.
+
+        What was sent stands in `signals`.
+        """
+        if process.boot_id != self.boot_id() or process.pid_ns != _PID_NAMESPACE or self.is_dead(process):
+            return False
+        self.signals.append((process.pid, number))
+        if number == _SIGKILL or (number and process not in self.deaf):
+            self.kill(process)
+        return True
+
     def _identity(self, pid: int) -> Process:
         return Process(pid=pid, start=self._starts[pid], boot_id=self.boot_id(), pid_ns=_PID_NAMESPACE)
 
@@ -187,6 +202,15 @@ class MachineHost(Host):
     def is_stopped(self, process: Process) -> bool:
         """Whether a simulated process is stopped now."""
         return self.machine.is_stopped(process)
+
+    def send_signal(self, process: Process, number: int) -> bool:
+        """Send a signal to a simulated process."""
+        return self.machine.send_signal(process, number)
+
+    def family(self, pid: int) -> tuple[Process, ...]:
+        """Simulated processes have no children."""
+        found = self.machine.process(pid)
+        return () if found is None else (found,)
 
 
 class FakeHost(MachineHost):

@@ -167,18 +167,22 @@ class SimHost(MachineHost):
 
     def pread(self, fd: int, count: int, offset: int) -> bytes:
         """Up to `count` bytes at `offset`."""
+        if offset < 0:  # the kernel looks at this before it looks at the descriptor
+            raise os_error(errno.EINVAL)
         held = self.file_of(fd)
         if not held.reads:
             raise os_error(errno.EBADF)
-        inode = self._file(held, offset)
+        inode = self._file(held)
         return bytes(inode.content[offset : offset + count])
 
     def pwrite(self, fd: int, raw: bytes, offset: int) -> int:
         """Write at `offset` into the page cache."""
+        if offset < 0:
+            raise os_error(errno.EINVAL)
         held = self.file_of(fd)
         if not held.writes:
             raise os_error(errno.EBADF)
-        inode = self._file(held, offset)
+        inode = self._file(held)
         if raw:
             inode.write(len(inode.content) if held.append else offset, bytes(raw))
             inode.mtime_ns = self.machine.wall_ns()
@@ -262,11 +266,9 @@ class SimHost(MachineHost):
         if flags & _ACCESS == os.O_WRONLY:
             raise os_error(errno.ENXIO, name)  # a FIFO that nobody reads, opened without blocking
 
-    def _file(self, held: OpenFile, offset: int) -> File:
+    def _file(self, held: OpenFile) -> File:
         inode = held.inode
         if isinstance(inode, File):
-            if offset < 0:
-                raise os_error(errno.EINVAL)
             return inode
         raise os_error(errno.EISDIR if isinstance(inode, Directory) else errno.ESPIPE)
 

@@ -63,6 +63,14 @@ class InterposedHost(Host):
         """As `inner`."""
         return self.inner.is_stopped(process)
 
+    def send_signal(self, process: Process, number: int) -> bool:
+        """As `inner`."""
+        return self.inner.send_signal(process, number)
+
+    def family(self, pid: int) -> tuple[Process, ...]:
+        """As `inner`."""
+        return self.inner.family(pid)
+
     # Files and locks
 
     def open_dir(self, name: str, *, dir_fd: int | None = None) -> int:

@@ -15,6 +15,7 @@ class Floor:
 
     def __init__(self, folder: str, content: bytes, *, durable: bool = False) -> None:
         os.makedirs(folder, exist_ok=True)
+        self._folder = folder
         self._content = content
         self._durable = durable
         self._dir_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -37,6 +38,10 @@ class Floor:
         document["number"] = number
         self._put(name, json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode())
         fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    def path(self, number: int) -> str:
+        """Where `replace` puts the file of this number."""
+        return os.path.join(self._folder, f"r{number}.json")
 
     def append(self, number: int) -> None:
         """flock, append a line of 200 bytes, unlock, then fdatasync if durable."""

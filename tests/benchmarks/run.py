@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
-from tests.benchmarks import crowd, cycle, mirror, peers, replay, scale, startup
+from tests.benchmarks import crowd, cycle, mail, mirror, peers, post, replay, scale, startup
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import facts
 from tests.benchmarks.table import Broken, Row, as_line, print_head, print_row, print_summary
@@ -31,6 +31,10 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "journal": ("The journal (tmpfs)", replay.fold),
     "import": ("Importing the library", startup.imports),
     "verbs": ("The command, hot verbs", startup.verbs),
+    "unread": ("Messages: what is unread (tmpfs)", mail.unread),
+    "receive": ("Messages: receiving (disk)", mail.receive),
+    "send": ("Messages: accepting and sending (disk)", post.send),
+    "flush": ("Messages: flushing the outbox", post.flush),
     "mirror": ("The board: a sync with GitHub (fake, in process)", mirror.requests),
     "peers": ("Others at the same cycle (disk); figure: ours to theirs", peers.cycles),
 }

@@ -43,7 +43,7 @@ def imports(bench: Bench) -> Iterator[Row]:
         "json": lambda number: [sys.executable, "-c", "import json"],
         "typing": lambda number: [sys.executable, "-c", "import typing"],
     }
-    measured = _measure(cases, folder=bench.folder("import"), rounds=bench.choose(full=40, quick=8), env=environment())
+    measured = measure(cases, folder=bench.folder("import"), rounds=bench.choose(full=40, quick=8), env=environment())
     yield Row(
         case="import sharedstate",
         figure=measured.ratio("import", to="bare"),
@@ -70,7 +70,7 @@ def verbs(bench: Bench) -> Iterator[Row]:
         return
     for place, memory in (("disk", False), ("tmpfs", True)):
         folder = bench.folder(f"verbs-{place}", memory=memory)
-        measured = _measure(
+        measured = measure(
             {**_beside(folder), **_verbs(claims)},
             folder=folder,
             rounds=bench.choose(full=40, quick=8),
@@ -112,7 +112,7 @@ def _verbs(claims: list[str]) -> dict[str, Argv]:
     }
 
 
-def _measure(cases: dict[str, Argv], *, folder: str, rounds: int, env: dict[str, str]) -> Rounds:
+def measure(cases: dict[str, Argv], *, folder: str, rounds: int, env: dict[str, str]) -> Rounds:
     """Every case once in every round; the first rounds compile modules and warm the caches of the disk."""
     measured = Rounds()
     for number in range(rounds + _WARM_UPS):

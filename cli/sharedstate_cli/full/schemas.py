@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from sharedstate.events import EVENT_TYPES
 from sharedstate.tasks.model import HISTORY_ENTRIES_MAX
 from sharedstate_cli.full.board_schemas import BoardItem, Sync, SyncStatusAnswer, Trust
+from sharedstate_cli.full.service_schemas import AuditTrail, Lanes, Service, ServiceDenial, Services
 from sharedstate_cli.full.shapes import Count, Fence, Moment, NotOk, Ok, Open, Seconds, Status, TaskId
 from sharedstate_cli.table import SCHEMAS
 
@@ -260,6 +261,18 @@ class SweptField(Open):
     age_s: Seconds
 
 
+class FlushField(Open):
+    """What a flush of the outbox did; `waiting` is what is left for the next one."""
+
+    total: Count
+    sent: Count
+    failed: Count
+    dead: Count
+    waiting: Count
+    damaged: list[str]
+    oldest_age_s: Annotated[float, Field(ge=0)] | None = None
+
+
 class Sweep(Ok):
     """`sweep`; only `skipped` when another one of this state root is running."""
 
@@ -270,6 +283,7 @@ class Sweep(Ok):
     reconciled: list[str] = Field(default_factory=list)
     conflicts: list[str] = Field(default_factory=list)
     unreadable: list[UnreadableField] = Field(default_factory=list)
+    outbox: FlushField | None = None
     skipped: Literal["already_running"] | None = None
     holder_pid: int | None = None
 
@@ -336,6 +350,11 @@ MODELS: dict[str, type[BaseModel]] = dict(
             SyncStatusAnswer,
             BoardItem,
             Trust,
+            Service,
+            Services,
+            ServiceDenial,
+            Lanes,
+            AuditTrail,
             Error,
         ),
         strict=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
+from sharedstate.addresses import masked
 from sharedstate.errors import BadSettings
 from sharedstate.settings import SETTINGS, Setting, Settings
 from sharedstate_cli.report import Grid, Report, error_document
@@ -28,7 +29,9 @@ def show(session: Session, *, origin: bool) -> Report:
 
 def _unresolved(error: BadSettings) -> Report:
     """What can be told of settings that make no sense: the fault, and every variable that is set."""
-    given = {setting.env: os.environ[setting.env] for setting in SETTINGS if os.environ.get(setting.env)}
+    given = {
+        setting.env: _shown(setting, os.environ[setting.env]) for setting in SETTINGS if os.environ.get(setting.env)
+    }
     fault = error_document(code=error.code, message=str(error), hint="correct the named setting", retryable=False)
     grid = Grid(columns=("VARIABLE", "VALUE"), rows=tuple(given.items()))
     document = {**fault, "environment": given}
@@ -41,8 +44,12 @@ def _values(settings: Settings) -> dict[str, Any]:
 
 
 def _shown(setting: Setting, value: Any) -> Any:
-    """The value; of a secret only whether there is one."""
-    return SECRET if setting.secret and value else value
+    """The value; of a secret only whether there is one, of a URL all but its credentials."""
+    if setting.secret and value:
+        return SECRET
+    if isinstance(value, tuple):
+        return tuple(masked(item) for item in value)
+    return masked(value) if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from sharedstate.claims.documents import task_document
 from sharedstate.claims.requests import owner_of
 from sharedstate.store import Unreadable
 from sharedstate.tasks.model import CLAIMED
 from sharedstate.tasks.service import TaskView
 from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
-from sharedstate_cli.views import list_grid, unreadable_documents, unreadable_notes, view_document
+from sharedstate_cli.views import list_grid, unreadable_documents, unreadable_notes
 
 
 def list_tasks(session: Session, *, status: str | None, owner: str | None, stale: bool, archived: bool) -> Report:
@@ -30,7 +31,7 @@ def list_tasks(session: Session, *, status: str | None, owner: str | None, stale
     unreadable = [bad for bad in found if isinstance(bad, Unreadable)]
     document = {
         "ok": True,
-        "tasks": [view_document(view) for view in views],
+        "tasks": [task_document(view) for view in views],
         "unreadable": unreadable_documents(unreadable),
     }
     grid = list_grid(views).replace(empty="no live claims" if wanted == CLAIMED else "no such tasks")

@@ -17,6 +17,7 @@ from sharedstate_cli.streams import STDIN
 from sharedstate_cli.verbs.claim import claim_options
 
 REFUSALS_SHOWN_MAX = 100
+SERVICE_PREFIX = "service:"
 
 
 def claim_next(session: Session, *, source: str | None, **options: Any) -> Report:
@@ -54,6 +55,8 @@ def _known(session: Session) -> list[str]:
     for view in session.state.tasks.list():
         if isinstance(view, Unreadable) or view.state.ignored is not None:
             continue
+        if view.state.task.startswith(SERVICE_PREFIX):
+            continue  # the right to run a service is no work that waits for somebody
         if view.state.status in (NEW, FAILED, ABANDONED) or view.stale:
             waiting.append((view.state.created_ms, view.state.task))
     return [task for _, task in sorted(waiting)]

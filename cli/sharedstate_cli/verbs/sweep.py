@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sharedstate import logs
+from sharedstate.errors import StoreError
+from sharedstate.messages.model import FlushReport
 from sharedstate.tasks.outcomes import Swept
 from sharedstate_cli.alone import alone, busy_report
 from sharedstate_cli.human import ago
@@ -25,6 +28,7 @@ def sweep(session: Session, *, dry_run: bool) -> Report:
 
 def _sweep(session: Session, *, dry_run: bool) -> Report:
     done = session.busy(lambda: session.state.claims.sweep(dry_run=dry_run), label="sweeping")
+    flushed = None if dry_run else session.busy(lambda: _flush(session), label="delivering messages")
     document = {
         "ok": True,
         "dry_run": done.dry_run,
@@ -34,6 +38,7 @@ def _sweep(session: Session, *, dry_run: bool) -> Report:
         "reconciled": list(done.reconciled),
         "conflicts": list(done.conflicts),
         "unreadable": unreadable_documents(done.unreadable),
+        **({} if flushed is None else {"outbox": _flushed(flushed)}),
     }
     would = "would have " if dry_run else ""
     lines = [
@@ -46,7 +51,33 @@ def _sweep(session: Session, *, dry_run: bool) -> Report:
     lines.append(
         f"{done.examined} live claims examined, {would}ended {len(done.swept)}, {would}archived {len(done.archived)}"
     )
-    return Report(document=document, lines=tuple(lines), notes=unreadable_notes(done.unreadable))
+    if flushed is not None and flushed.total:
+        lines.append(
+            f"{flushed.total} messages waited: {flushed.sent} sent, {flushed.dead} dead, {flushed.failed} failed"
+        )
+    damaged = () if flushed is None else tuple(f"damaged in the outbox: {name}" for name in flushed.damaged)
+    return Report(document=document, lines=tuple(lines), notes=(*unreadable_notes(done.unreadable), *damaged))
+
+
+def _flush(session: Session) -> FlushReport | None:
+    """The outbox of this machine, once; a store that fails there takes nothing from what was swept."""
+    try:
+        return session.state.outbox.sweep()
+    except StoreError as error:
+        logs.warn("messages that wait were not delivered: %s", error)
+        return None
+
+
+def _flushed(report: FlushReport) -> dict[str, Any]:
+    return {
+        "total": report.total,
+        "sent": report.sent,
+        "failed": report.failed,
+        "dead": report.dead,
+        "waiting": report.waiting,
+        "damaged": list(report.damaged),
+        "oldest_age_s": None if report.oldest_age_ms is None else report.oldest_age_ms / 1000,
+    }
 
 
 def _swept(entry: Swept) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sharedstate.host import Host
-from sharedstate.store import DELETE, Decision, Document, Entry
+from sharedstate.store import DELETE, Decision, Document, Entry, Snapshot
 from sharedstate.testing.contracts.steps import PATIENCE_S, ROUNDS, THREADS, Hooks, in_threads, refused, writes
 
 
@@ -41,6 +42,14 @@ class JournalContract(Hooks):
             ("archived", "tasks/T-1@1"),
             ("again", "tasks/T-1@0"),
         ]
+
+    def test_prompt_decisions_find_their_entries_in_the_journal(self, tmp_path: Path) -> None:
+        store = self.make_store(tmp_path)
+        for number in range(1, 4):
+            store.transact("mail", "m", _prompt(number), journal="inbox")
+            assert [entry.value["n"] for entry in store.read("inbox")] == list(range(1, number + 1))
+        store.transact("mail", "m", lambda _: Decision(result=None, prompt=True), journal="inbox")
+        assert len(list(store.read("inbox"))) == 3
 
     def test_append_returns_gap_free_sequences_per_journal(self, tmp_path: Path) -> None:
         store = self.make_store(tmp_path)
@@ -155,3 +164,8 @@ class JournalContract(Hooks):
         assert store.upkeep() == []
         assert store.upkeep() == []
         assert (store.get("tasks", "T-1"), list(store.read("events"))) == before
+
+
+def _prompt(number: int) -> Callable[[Snapshot], Decision[None]]:
+    decision = Decision(result=None, write={"n": number}, events=({"n": number},), prompt=True)
+    return lambda _: decision

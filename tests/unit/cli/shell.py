@@ -15,6 +15,7 @@ from sharedstate.testing.clock import FakeHost
 from sharedstate.values import Value
 from sharedstate_cli.main import main
 from sharedstate_cli.session import Console
+from sharedstate_cli.table import GROUPS
 
 
 class Answer(Value):
@@ -69,7 +70,7 @@ class Shell:
     def __call__(self, line: str, *more: str, stdin: str = "", screen: bool = False, as_json: bool = True) -> Answer:
         """Run a command line, given as words in one text and then as further words."""
         words = [*line.split(), *more]
-        own = 2 if words[:1] in (["config"], ["board"], ["schedule"]) else 1
+        own = 2 if words and words[0] in GROUPS else 1
         added = ["--dir", str(self.root), *(["--json"] if as_json else [])]
         return self.words(*words[:own], *added, *words[own:], stdin=stdin, screen=screen)
 

@@ -198,6 +198,22 @@ def test_config_show_helps_with_settings_that_make_no_sense(shell: Shell, monkey
     assert answer.document["environment"] == {"SHARED_STATE_HEARTBEAT_INTERVAL_MS": "200000"}
 
 
+def test_config_show_tells_no_secret_of_settings_that_make_sense_or_not(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARED_STATE_HTTP_TOKEN", "hidden-word")
+    monkeypatch.setenv("SHARED_STATE_ENDPOINTS", "https://robot:hidden-word@gate.example/a,http://spare.example")
+    assert shell("config show").document["settings"]["endpoints"] == [
+        "https://…@gate.example/a",
+        "http://spare.example",
+    ]
+    assert "hidden-word" not in shell.text("config show --origin").out
+    monkeypatch.setenv("SHARED_STATE_MAX_RETRIES", "many")
+    broken = shell.text("config show")
+    assert broken.code == 78
+    assert "hidden-word" not in broken.out + broken.err
+
+
 def test_the_command_works_over_any_store(tmp_path: Path) -> None:
     shell = Shell(tmp_path, store=MemoryStore())
     shell("claim a")

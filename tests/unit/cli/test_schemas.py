@@ -71,6 +71,9 @@ def test_real_answers_fulfil_the_schemas(shell: Shell) -> None:
     check("refusal", shell("next").document)
     check("refusal", shell("claim a").document)
     check("loss", shell("release nobody").document)
+    shell("claim b")
+    shell("claim b --owner ws/other --force --reason why")
+    check("audit", shell("audit").document)
     check("error", shell("claim", "a\n").document)
 
 

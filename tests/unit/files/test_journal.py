@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from sharedstate.files import FileStore
 from sharedstate.files import journal as journals
 from sharedstate.testing.disk import SimDisk
+from sharedstate.testing.faults import FaultHost
 
 FIRST = "/state/journal/events/0000000000000001.jsonl"
 
@@ -123,3 +126,39 @@ def test_a_watch_sees_what_another_appends_meanwhile(disk: SimDisk) -> None:
     reader = FileStore("/state", host=Sleeper(disk))
     assert reader.watch("events", after=1, timeout_s=60.0) is True
     assert reader.watch("events", after=10_000, timeout_s=1.0) is False
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_reading_after_a_sequence_finds_what_reading_all_finds_also_between_damage(
+    disk: SimDisk, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(journals, "_PIECE_BYTES", 512)
+    monkeypatch.setattr(journals, "_TAIL_BYTES", 64)
+    chance = random.Random(seed)
+    store = opened(disk)
+    for _ in range(400):
+        store.append("events", {"pad": "x" * chance.choice((0, 10, 300))})
+        if chance.random() < 0.03:
+            last = disk.read(FIRST).splitlines()[-1]
+            disk.write(FIRST, disk.read(FIRST) + last[: chance.randrange(1, len(last))])  # a torn tail
+            store = opened(disk)
+    lines = disk.read(FIRST).splitlines(keepends=True)
+    for index in chance.sample(range(len(lines)), 5):
+        if chance.random() < 0.5:
+            lines[index] = b"\0" * (len(lines[index]) - 1) + b"\n"
+        else:  # a number that has become small
+            lines[index] = b'{"seq":1,' + lines[index].partition(b",")[2]
+    disk.write(FIRST, b"".join(lines))
+    everything = sequences(store)
+    assert len(everything) >= 380
+    for after in (0, *chance.sample(range(401), 60), 400, 401):
+        assert sequences(store, after=after) == [sequence for sequence in everything if sequence > after]
+
+
+def test_reading_after_nearly_all_of_a_segment_looks_at_little_of_it(disk: SimDisk) -> None:
+    opened(disk).append("events", {})
+    first = disk.read(FIRST).decode()
+    disk.write(FIRST, "".join(first.replace('"seq":1', f'"seq":{number}', 1) for number in range(1, 50_001)).encode())
+    host = FaultHost(disk.host())
+    assert sequences(FileStore("/state", host=host), after=49_995) == list(range(49_996, 50_001))
+    assert sum(call.operation == "pread" for call in host.calls) < 12

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from sharedstate.errors import DurabilityUnknown, StoreBusy
 from sharedstate.files import FileStore
 from sharedstate.files.plain import TEMP_PREFIX
 from sharedstate.ids import record_name
-from sharedstate.store import Decision, Snapshot, Versioned
+from sharedstate.store import KEEP, Decision, Snapshot, Versioned
 from sharedstate.testing.disk import SimDisk
 
 BEATS = "/state/local/beats/tasks"
@@ -168,3 +169,25 @@ def test_upkeep_passes_over_what_is_busy(disk: SimDisk) -> None:
 
     store.transact("tasks", "T-3", dirties)
     assert found == [[]]
+
+
+def test_a_prompt_transition_returns_only_when_its_entries_are_told(disk: SimDisk) -> None:
+    """A journal that is held by a process that stands still makes entries late: whoever needs them is told so."""
+    opened(disk).append("inbox", {"n": 0})
+    holder = opened(disk)
+    held = holder._journal("inbox")._lock
+    held.acquire(timeout_s=1.0, what="a test")
+    store = FileStore("/state", host=disk.host(), lock_timeout_s=0.01)
+    event = ({"n": 1},)
+
+    def receives(before: Snapshot) -> Decision[bool]:
+        known = before.value is not None
+        return Decision(result=known, write=KEEP if known else {"n": 1}, events=() if known else event, prompt=True)
+
+    with pytest.raises(DurabilityUnknown):
+        store.transact("mail", "m", receives, journal="inbox")
+    with pytest.raises(StoreBusy):
+        store.transact("mail", "m", receives, journal="inbox")
+    held.release()
+    assert store.transact("mail", "m", receives, journal="inbox") is True
+    assert [entry.value["n"] for entry in store.read("inbox")] == [0, 1]

@@ -1,0 +1,1 @@
+"""Messages to a program: whatever can read a JSON object from its standard input can be an endpoint."""

@@ -1,0 +1,1 @@
+"""Messages, claims and task state over HTTP: the client, and the gateway."""

@@ -1,0 +1,1 @@
+"""Shared services: who owns one, which process is it, who may start and stop it."""

@@ -1,0 +1,1 @@
+"""Messages between agents that are never lost: outbox, transports, inbox, watermarks, guidance."""
