@@ -25,6 +25,7 @@ from sharedstate_cli.options import (
     TIMELINE,
     TOKEN,
 )
+from sharedstate_cli.table_hub import HUB
 from sharedstate_cli.table_services import SERVICES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
@@ -63,6 +64,7 @@ GROUPS: Final = {
     "board": "What the board shows of a task, and whose word counts there.",
     "schedule": "Let a scheduler of yours run sweeps and syncs.",
     "service": "Services that several lanes use, with one owner each.",
+    "hub": "Who is doing what right now, everywhere.",
     "config": "Settings, and where their values come from.",
 }
 
@@ -258,6 +260,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         params=SCHEDULERS,
     ),
     *SERVICES,
+    *HUB,
     Command(
         name="retry-check",
         about="Say whether a task may be claimed now, and why.",
