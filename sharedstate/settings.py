@@ -158,6 +158,10 @@ SETTINGS: Final = (
     _named("endpoint_primary", "", "where messages go, where no list says otherwise"),
     _named("endpoint_fallback", "", "where they go when the primary endpoint does not take them"),
     _named("http_token", "", "bearer token of HTTP endpoints and of our gateway", secret=True),
+    _named("git_deadline_ms", 30_000, "longest time for one operation of the git store", low=1_000, high=600_000),
+    _named("git_beat_publish_ms", 60_000, "how often a mere heartbeat is pushed by the git store", high=3_600_000),
+    _named("git_history_max", 1_000, "commits of the git store before its history begins anew", low=1, high=10**9),
+    _named("git_poll_ms", 1_000, "how often the git store asks while it waits for events", low=50, high=3_600_000),
 )
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 LANES: Final = "lanes"  # the one table among the settings; `sharedstate.messages.lanes` reads it
@@ -217,6 +221,10 @@ class Settings(Value, hidden=_HIDDEN):
     endpoint_primary: str
     endpoint_fallback: str
     http_token: str
+    git_deadline_ms: int
+    git_beat_publish_ms: int
+    git_history_max: int
+    git_poll_ms: int
     lanes: Mapping[str, Any] = {}
     origins: Mapping[str, str] = {}
 

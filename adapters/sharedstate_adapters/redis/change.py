@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 from sharedstate.clock import Instant
 from sharedstate.documents import check_decision, entry_bytes, record_bytes
 from sharedstate.errors import Corrupt
-from sharedstate.store import BEAT, DELETE, KEEP, Decision, Snapshot
+from sharedstate.store import BEAT, DELETE, KEEP, Decision, Snapshot, T
 from sharedstate_adapters.redis.records import (
     Keys,
     Stored,
     head_of,
-    instant,
     pack,
     pack_beat,
     unpack,
@@ -38,14 +37,20 @@ class Place:
 
 
 class Look:
-    """What the server held at one moment: the bytes of record and beat, and its time. `damage` says why unreadable."""
+    """What the server held at one moment: the bytes of record and beat, and its time. `damage` says why unreadable.
 
-    __slots__ = ("beat", "damage", "now", "raw", "stored")
+    `guessed`: they are remembered, and the time is reckoned; the script that comes finds out whether that was right.
+    """
 
-    def __init__(self, place: Place, answer: list[Any], *, derived: bool) -> None:
-        self.raw: bytes | None = answer[0]
-        self.beat: bytes | None = answer[1]
-        self.now: Instant = instant(answer[2], answer[3])
+    __slots__ = ("beat", "damage", "guessed", "now", "raw", "stored")
+
+    def __init__(
+        self, place: Place, raw: bytes | None, beat: bytes | None, now: Instant, *, derived: bool, guessed: bool = False
+    ) -> None:
+        self.raw = raw
+        self.beat = beat
+        self.now = now
+        self.guessed = guessed
         self.stored: Stored | None = None
         self.damage = ""
         if self.raw is None:
@@ -67,10 +72,21 @@ class Look:
         return Snapshot(value=stored.value, revision=stored.revision, beat=beat, now=self.now)
 
 
+class Step(Generic[T]):
+    """What was looked at, what was decided upon it, and what that means."""
+
+    __slots__ = ("change", "decision", "look")
+
+    def __init__(self, look: Look, decision: Decision[T], change: Change) -> None:
+        self.look = look
+        self.decision = decision
+        self.change = change
+
+
 class Change:
     """A checked decision as words for the script; `is_empty` when there is nothing to carry out."""
 
-    __slots__ = ("_events", "_words", "is_empty")
+    __slots__ = ("_events", "_words", "beat_after", "is_empty", "raw_after")
 
     def __init__(self, place: Place, look: Look, decision: Decision[Any], *, nonce: str, journal: str) -> None:
         stored = look.stored
@@ -89,6 +105,8 @@ class Change:
             action, beat, index = "delete", b"-", "-"
         elif write is BEAT and live is not None:
             beat = pack_beat(live, look.now.at_ms)
+        self.raw_after = {"put": packed, "delete": None}.get(action, look.raw)
+        self.beat_after = look.beat if beat == b"" else None if beat == b"-" else beat
         nothing = write is KEEP or (write is DELETE and look.raw is None)
         self.is_empty = nothing and not self._events
         transition = f"{place.what}@{revision}"

@@ -93,11 +93,6 @@ def unpack(raw: bytes, *, what: str) -> Stored:
 _HINT: Final = "look at the field of the record's hash (docs/redis-store.md, Keys); its bytes stay as they are"
 
 
-def instant(seconds: bytes, microseconds: bytes) -> Instant:
-    """The server's time; it has no boot that could be told apart."""
-    return Instant(at_ms=int(seconds) * 1000 + int(microseconds) // 1000, boot_ms=0, boot_id="")
-
-
 def pack_beat(fence: int, at_ms: int) -> bytes:
     """The bytes of a beat."""
     return b"%d %d" % (fence, at_ms)

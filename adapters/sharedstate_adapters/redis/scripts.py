@@ -3,7 +3,9 @@
 Keys share one hash tag, so that a cluster keeps them on one node. Every change carries a nonce (the `op` key, stored
 by the same script, with an expiry): asked again after a lost answer it says what it did and does nothing. It carries a
 last moment, too, in the server's own time: what was under way for longer is refused, so that nobody's request arrives
-after its sender has given up. All checks stand before the first write: a script that fails is not rolled back.
+after its sender has given up. All checks stand before the first write: a script that fails is not rolled back. The
+server refuses a script for lack of memory only at its first writing command, which therefore is one that needs memory.
+A request that was done already prolongs its mark: WAIT after that write waits for the first one, too.
 """
 
 from __future__ import annotations
@@ -50,16 +52,21 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 # KEYS: records, beat, live set, journal, op, names
 # ARGV: key, op ttl, not after, head, beat | action, record, beat action, beat ttl, live action | collection, journal,
-#       at, transition, events … -> {1} done, {0, record, beat, time} somebody was first, or it is too late
+#       at, transition, events … -> {1, time} done, {0, record, beat, time} somebody was first, too late, too early
 WRITE: Final = Script(
     _JOURNAL
     + """
-if redis.call('PEXPIRE', KEYS[5], ARGV[2]) == 1 then return {1} end -- a write: WAIT after it covers the first one, too
+if redis.call('EXISTS', KEYS[5]) == 1 then
+  redis.call('PEXPIRE', KEYS[5], ARGV[2])
+  return {1, t[1], t[2]}
+end
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
 local beat = redis.call('GET', KEYS[2])
 local head = ''
 if raw then head = string.sub(raw, 1, (string.find(raw, '\\n', 1, true)) or 128) end
-if head ~= ARGV[4] or (beat or '') ~= ARGV[5] or now > tonumber(ARGV[3]) then return {0, raw, beat, t[1], t[2]} end
+if head ~= ARGV[4] or (beat or '') ~= ARGV[5] or now > tonumber(ARGV[3]) or now < tonumber(ARGV[13]) then
+  return {0, raw, beat, t[1], t[2]}
+end
 if #ARGV > 14 then
   local seq = last_of(KEYS[4])
   if seq == 0 then redis.call('SADD', KEYS[6], 'journal ' .. ARGV[12]) end
@@ -85,7 +92,7 @@ elseif ARGV[10] == '-' then
   redis.call('SREM', KEYS[3], ARGV[1])
 end
 redis.call('SET', KEYS[5], '1', 'PX', ARGV[2])
-return {1}
+return {1, t[1], t[2]}
 """,
     writes=True,
 )

@@ -2,9 +2,9 @@
 
     SHARED_STATE_URL=redis://HOST:6379/0?prefix=NAME
 
-A transition is two requests: a look, and one script that compares what was looked at and changes record, beat, index
-and journal together. Time is the server's. docs/redis-store.md has the guarantees, and what each mode of the server can
-lose.
+A transition is a look, and one script that compares what was looked at and changes record, beat, index and journal
+together; the look is left out where the record is remembered (`clock`). Time is the server's. docs/redis-store.md has
+the guarantees, and what each mode of the server can lose.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from _thread import get_ident
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sharedstate import jsonio
 from sharedstate.clock import Instant
 from sharedstate.documents import check_name, check_record, entry_bytes
-from sharedstate.errors import BadSettings, Corrupt, ForkedStore, InvalidInput, StoreBusy
+from sharedstate.errors import BadSettings, ForkedStore, InvalidInput, StoreBusy
 from sharedstate.host import Host
 from sharedstate.store import (
     Decision,
@@ -30,9 +29,11 @@ from sharedstate.store import (
     check_continues,
 )
 from sharedstate_adapters.redis.address import Address, read_address
-from sharedstate_adapters.redis.change import Change, Look, Place
-from sharedstate_adapters.redis.records import Keys, instant, versioned
-from sharedstate_adapters.redis.scripts import APPEND, DONE, LATE, LOAD, LOOK, PAGE, PICK, WRITE, Script
+from sharedstate_adapters.redis.change import Change, Look, Place, Step
+from sharedstate_adapters.redis.clock import GUESS_MS_MAX, Memory, ServerClock
+from sharedstate_adapters.redis.reading import Reader
+from sharedstate_adapters.redis.records import Keys, versioned
+from sharedstate_adapters.redis.scripts import APPEND, DONE, LATE, LOAD, LOOK, WRITE, Script
 
 if TYPE_CHECKING:
     from sharedstate.findings import Finding
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 10.0
 OP_MARGIN_MS: Final = 60_000  # how much longer than any request may be under way its mark stays
 TRIES_MAX: Final = 10_000
-PAGE_COUNT: Final = 500
 _WATCH_S: Final = 1.0
 _JITTER_S: Final = 0.002
 _PATIENT_TRIES: Final = 8
@@ -72,7 +72,9 @@ class RedisStore:
         self._patience_s = patience_s
         self._op_ms = int(patience_s * 1000) + OP_MARGIN_MS
         self._replicas = 0 if relaxed else address.replicas
-        self._server_ahead_ms: int | None = None
+        self._clock = ServerClock(host)
+        self._memory = Memory()
+        self._reader = Reader(wire, self.keys, self._patience)
         self._deciding: set[int] = set()
         self._pid = host.pid()
 
@@ -104,33 +106,30 @@ class RedisStore:
         """The current record. Raises `Corrupt`."""
         place = Place(self.keys, collection, check_record(collection, key))
         self._check_process()
-        answer = self._look(place, self._patience())
-        if answer[0] is None:
-            return None
-        return versioned(place.key, answer[0], answer[1], what=place.what)
+        look = self._look(place, self._patience(), derived=True)
+        return None if look.raw is None else versioned(place.key, look.raw, look.beat, what=place.what)
 
     def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
         """Every record, 500 at a time; each with the beat of the same moment."""
         check_name(collection, what="collection")
         self._check_process()
-        found = self._live(collection) if live_only else self._all(collection)
-        return _shown(collection, found, live_only=live_only)
+        return self._reader.scan(collection, live_only=live_only)
 
     def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Entries above `after`, in order, 500 at a time."""
         check_name(journal, what="journal")
         self._check_process()
-        return self._entries(journal, max(0, after), limit)
+        return self._reader.entries(journal, max(0, after), limit)
 
     def collections(self) -> list[str]:
         """The collections that hold a record, sorted."""
         self._check_process()
-        return self._named("collection", self.keys.records)
+        return self._reader.named("collection", self.keys.records)
 
     def journals(self) -> list[str]:
         """The journals that hold an entry, sorted."""
         self._check_process()
-        return self._named("journal", self.keys.journal)
+        return self._reader.named("journal", self.keys.journal)
 
     def watch(self, journal: str, *, after: int, timeout_s: float) -> bool:
         """Wait in the server until the stream of the journal goes on after `after`; nothing is missed in between.
@@ -174,19 +173,19 @@ class RedisStore:
         self._begin_write(place.what)
         patience = self._patience()
         nonce = self._nonce()
-        answer = self._look(place, patience)
-        for number in range(TRIES_MAX):
-            look = Look(place, answer, derived=derived)
+
+        def step(look: Look) -> Step[T]:
             decision = self._decided(decide, look.snapshot)
-            change = Change(place, look, decision, nonce=nonce, journal=journal)
-            if change.is_empty:
-                return decision.result
-            if look.damage:
-                self._keep_damaged(place, look, nonce, patience)
-            answer = self._write(place, change, look, nonce, patience, journal=journal, durability=durability)
+            return Step(look, decision, Change(place, look, decision, nonce=nonce, journal=journal))
+
+        tried = self._guessed_step(place, step, derived=derived) or step(self._look(place, patience, derived=derived))
+        for number in range(TRIES_MAX):
+            if tried.change.is_empty:
+                return tried.decision.result
+            answer = self._write(place, tried, nonce, patience, journal=journal, durability=durability)
             if answer[0] == DONE:
-                return decision.result
-            answer = answer[1:]
+                return tried.decision.result
+            tried = step(self._seen(place, answer[1:], derived=derived))
             if patience.left_s <= 0:
                 break
             self._step_aside(number, patience)
@@ -221,6 +220,7 @@ class RedisStore:
 
     def close(self) -> None:
         """Hang up; the next call connects again."""
+        self._memory.clear()
         if self._host.pid() == self._pid:
             self._wire.close()
 
@@ -244,16 +244,35 @@ class RedisStore:
         return self._host.entropy(16).hex()
 
     def _now(self, patience: Patience) -> Instant:
-        return self._heard(*self._wire.ask(("TIME",), patience, what="the server's time"))
+        seconds, microseconds = self._wire.ask(("TIME",), patience, what="the server's time")
+        return self._clock.heard(seconds, microseconds)
 
-    def _heard(self, seconds: bytes, microseconds: bytes) -> Instant:
-        """A moment of the server's; how far it is from this process's clock is kept, for requests without a look."""
-        now = instant(seconds, microseconds)
-        self._server_ahead_ms = now.at_ms - int(self._host.monotonic_s() * 1000)
-        return now
+    def _seen(self, place: Place, answer: Sequence[Any], *, derived: bool) -> Look:
+        """What the server has just told of a record; it is remembered."""
+        raw, beat = answer[0], answer[1]
+        now = self._clock.heard(answer[2], answer[3])
+        self._memory.keep(place.collection, place.key, (raw, beat, now.at_ms))
+        return Look(place, raw, beat, now, derived=derived)
 
-    def _look(self, place: Place, patience: Patience) -> list[Any]:
-        return self._wire.run(LOOK, (place.records, place.beat), (place.key,), patience, what=place.what)
+    def _look(self, place: Place, patience: Patience, *, derived: bool) -> Look:
+        answer = self._wire.run(LOOK, (place.records, place.beat), (place.key,), patience, what=place.what)
+        return self._seen(place, answer, derived=derived)
+
+    def _guessed_step(self, place: Place, step: Callable[[Look], Step[T]], *, derived: bool) -> Step[T] | None:
+        """A decision upon what is remembered, if that changes anything: then the script finds out whether it was right.
+
+        What changes nothing, or fails, is decided upon a true look: nothing is ever told or raised from memory.
+        """
+        known, now_ms = self._memory.find(place.collection, place.key), self._clock.reckoned_ms()
+        if known is None or now_ms is None:
+            return None
+        raw, beat, seen_ms = known
+        now = Instant(at_ms=max(now_ms, seen_ms), boot_ms=0, boot_id="")
+        try:
+            tried = step(Look(place, raw, beat, now, derived=derived, guessed=True))
+        except Exception:  # noqa: BLE001 - reason: whatever it is, it comes again from the true state, or it was wrong
+            return None
+        return None if tried.change.is_empty or tried.look.damage else tried
 
     def _decided(self, decide: Callable[[Snapshot], Decision[T]], snapshot: Snapshot) -> Decision[T]:
         """`decide`, with this thread marked, so that a write from inside is refused."""
@@ -267,8 +286,7 @@ class RedisStore:
     def _write(
         self,
         place: Place,
-        change: Change,
-        look: Look,
+        tried: Step[Any],
         nonce: str,
         patience: Patience,
         *,
@@ -276,36 +294,42 @@ class RedisStore:
         durability: Durability,
     ) -> list[Any]:
         self._check_server()
+        look, change = tried.look, tried.change
+        if look.damage:
+            self._keep_damaged(place, look, nonce, patience)
         keys = (
             *(place.records, place.beat, place.live),
             *(self.keys.journal(journal), self.keys.op(nonce), self.keys.names),
         )
         # The look is older than this moment, so in the server's time this is no later than the end of our patience.
-        not_after_ms = look.now.at_ms + int(patience.left_s * 1000)
+        left_ms = int(patience.left_s * 1000)
+        not_after_ms = look.now.at_ms + (min(left_ms, GUESS_MS_MAX) if look.guessed else left_ms)
         words = change.words(place, op_ms=self._op_ms, not_after_ms=not_after_ms)
         replicas = self._replicas if durability == "full" else 0
-        return self._wire.run(WRITE, keys, words, patience, what=place.what, replicas=replicas)
+        answer = self._wire.run(WRITE, keys, words, patience, what=place.what, replicas=replicas)
+        if answer[0] == DONE:
+            self._clock.heard(answer[1], answer[2])
+            self._memory.keep(place.collection, place.key, (change.raw_after, change.beat_after, look.now.at_ms))
+        return answer
 
     def _append(self, script: Script, journal: str, words: Sequence[Any], check_end: Callable[[int], None]) -> int:
         what = f"journal {journal}"
         self._begin_write(what)
         patience = self._patience()
-        if self._server_ahead_ms is None:
+        if self._clock.reckoned_ms() is None:
             self._now(patience)
         self._check_server()
         nonce = self._nonce()
         keys = (self.keys.journal(journal), self.keys.op(nonce), self.keys.names)
         for _ in range(TRIES_MAX):
-            ahead_ms = self._server_ahead_ms or 0
-            not_after_ms = ahead_ms + int((self._host.monotonic_s() + patience.left_s) * 1000)
-            head = (self._op_ms, not_after_ms)
+            head = (self._op_ms, (self._clock.reckoned_ms() or 0) + int(patience.left_s * 1000))
             answer = self._wire.run(script, keys, (*head, *words), patience, what=what, replicas=self._replicas)
             if answer[0] == DONE:
                 return int(answer[1])
             if answer[0] != LATE:
                 check_end(int(answer[1]))
             elif patience.left_s > 0:
-                self._heard(answer[1], answer[2])  # the server's clock was set
+                self._clock.heard(answer[1], answer[2])  # the server's clock was set
                 continue
             break
         raise StoreBusy(f"{what}: the server got the request too late", hint=_BUSY)
@@ -329,82 +353,5 @@ class RedisStore:
             share = int.from_bytes(self._host.entropy(2), "big") / 65536
             self._host.sleep(min(share * _JITTER_S, patience.left_s))
 
-    def _all(self, collection: str) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-        cursor: bytes = b"0"
-        seen: set[bytes] = set()  # a hash that grows or shrinks meanwhile may show a field twice
-        records, beats = self.keys.records(collection), self.keys.beats(collection)
-        while True:
-            words = (cursor, PAGE_COUNT, beats)
-            cursor, *rows = self._wire.run(PAGE, (records,), words, self._patience(), what=f"listing {collection}")
-            for row in _threes(rows):
-                if row[0] not in seen:
-                    seen.add(row[0])
-                    yield row
-            if cursor == b"0":
-                return
-
-    def _live(self, collection: str) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-        what = f"listing {collection}"
-        keys = sorted(self._wire.ask(("SMEMBERS", self.keys.live(collection)), self._patience(), what=what))
-        records, beats = self.keys.records(collection), self.keys.beats(collection)
-        for first in range(0, len(keys), PAGE_COUNT):
-            words = (beats, *keys[first : first + PAGE_COUNT])
-            yield from _threes(self._wire.run(PICK, (records,), words, self._patience(), what=what))
-
-    def _entries(self, journal: str, after: int, limit: int | None) -> Iterator[Entry]:
-        stream, left = self.keys.journal(journal), limit
-        while left is None or left > 0:
-            count = PAGE_COUNT if left is None else min(left, PAGE_COUNT)
-            words = ("XRANGE", stream, f"({after}-0", "+", "COUNT", count)
-            page = self._wire.ask(words, self._patience(), what=f"journal {journal}")
-            for name, fields in page:
-                entry = _entry(name, fields, journal=journal)
-                after = entry.sequence
-                yield entry
-            if len(page) < count:
-                return
-            left = None if left is None else left - count
-
-    def _named(self, kind: str, key_of: Callable[[str], str]) -> list[str]:
-        patience = self._patience()
-        names: list[str] = []
-        for raw in self._wire.ask(("SMEMBERS", self.keys.names), patience, what=f"listing {kind}s"):
-            found, _, name = raw.decode().partition(" ")
-            if found == kind and self._wire.ask(("EXISTS", key_of(name)), patience, what=f"listing {kind}s"):
-                names.append(name)
-        return sorted(names)
-
 
 _BUSY: Final = "try again; many writers want the same record, or the server is slow"
-
-
-def _threes(rows: Sequence[Any]) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-    for first in range(0, len(rows), 3):
-        yield rows[first], rows[first + 1], rows[first + 2]
-
-
-def _shown(
-    collection: str, rows: Iterator[tuple[bytes, bytes | None, bytes | None]], *, live_only: bool
-) -> Iterator[Versioned | Unreadable]:
-    for name, raw, beat in rows:
-        if raw is None:  # gone since it was listed
-            continue
-        key = name.decode(errors="replace")
-        try:
-            held = versioned(key, raw, beat, what=f"{collection}/{key}")
-        except Corrupt as error:
-            yield Unreadable(name=key, reason=str(error))
-            continue
-        if held.live is not None or not live_only:
-            yield held
-
-
-def _entry(name: bytes, fields: Sequence[bytes], *, journal: str) -> Entry:
-    what = f"journal {journal}, entry {name.decode(errors='replace')}"
-    try:
-        told = dict(zip(fields[::2], fields[1::2], strict=True))
-        sequence, at_ms = int(name.partition(b"-")[0]), int(told[b"t"])
-        record, raw = told[b"r"].decode(), told[b"v"]
-    except (ValueError, KeyError) as error:
-        raise Corrupt(f"{what}: not an entry of ours ({type(error).__name__})") from None
-    return Entry(sequence=sequence, at_ms=at_ms, value=jsonio.decode(raw, what=what), record=record)

@@ -103,9 +103,10 @@ class Wire:
                 lost_s = lost_s or now_s
                 self.close()  # what one has lost, the others have, too
                 doubt = doubt or (writes and lost.sent)
-                if patience.left_s <= 0 or (not doubt and now_s - lost_s > AWAY_S_MAX):
+                nap_s = self._nap_s(tries)
+                if patience.left_s <= nap_s or (not doubt and now_s - lost_s > AWAY_S_MAX):
                     raise self._gone(lost.reason, what=what, doubt=doubt) from None
-                self._nap(tries, patience)
+                self._host.sleep(nap_s)
                 tries += 1
 
     def _once(self, once: Callable[[Line, float], Any], patience: Patience) -> Any:
@@ -127,13 +128,13 @@ class Wire:
             elif not usable:
                 line.close()
 
-    def _nap(self, tries: int, patience: Patience) -> None:
+    def _nap_s(self, tries: int) -> float:
         """The first retry comes at once: mostly only the connection was old. Then 10 ms to half a second, by chance."""
         if tries == 0:
-            return
+            return 0.0
         longest_s = min(_NAP_S_MAX, _NAP_S * 2 ** min(tries, 10))
         share = int.from_bytes(self._host.entropy(2), "big") / 65536
-        self._host.sleep(min(longest_s * (0.5 + share / 2), patience.left_s))
+        return float(longest_s * (0.5 + share / 2))
 
     def _gone(self, reason: str, *, what: str, doubt: bool) -> StoreUnavailable:
         text = f"{what}: no answer from Redis at {self.where}: {reason}"

@@ -29,9 +29,7 @@ def show(session: Session, *, origin: bool) -> Report:
 
 def _unresolved(error: BadSettings) -> Report:
     """What can be told of settings that make no sense: the fault, and every variable that is set."""
-    given = {
-        setting.env: _shown(setting, os.environ[setting.env]) for setting in SETTINGS if os.environ.get(setting.env)
-    }
+    given = {s.env: str(_shown(s, os.environ[s.env])) for s in SETTINGS if os.environ.get(s.env)}
     fault = error_document(code=error.code, message=str(error), hint="correct the named setting", retryable=False)
     grid = Grid(columns=("VARIABLE", "VALUE"), rows=tuple(given.items()))
     document = {**fault, "environment": given}

@@ -9,6 +9,8 @@ from sharedstate.errors import EXIT_CORRUPT, EXIT_OK, EXIT_UNEXPECTED
 from sharedstate_cli.report import Grid, Report, compact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sharedstate.connect import SharedState
     from sharedstate.files.doctor import Repairs
     from sharedstate.findings import Finding
@@ -25,7 +27,7 @@ def doctor(session: Session, *, fix: bool = False) -> Report:
     roots = _roots(state)
     stores = (state.store, state.local_store)
     repairs = session.busy(lambda: mend(state.claims, roots=roots, stores=stores), label="repairing") if fix else None
-    findings = session.busy(lambda: examine(state.claims, roots=roots), label="examining")
+    findings = session.busy(lambda: [*_of_server(state), *examine(state.claims, roots=roots)], label="examining")
     return Report(
         code=_code(findings),
         document={
@@ -44,6 +46,12 @@ def _roots(state: SharedState) -> list[str]:
 
     shared = [state.store.root.path] if isinstance(state.store, FileStore) else []
     return [*shared, os.path.join(state.root, "local", "ledger")]
+
+
+def _of_server(state: SharedState) -> list[Finding]:
+    """What a store that is no files says about its far side; see `checkup` in docs/stores.md."""
+    checkup: Callable[[], list[Finding]] | None = getattr(state.store, "checkup", None)
+    return [] if checkup is None else checkup()
 
 
 def _code(findings: list[Finding]) -> int:

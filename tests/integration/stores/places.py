@@ -21,6 +21,7 @@ from tests.servers.redis import RedisServer, given_url
 
 PLACES: Final[Mapping[str, str]] = {
     "files": "tests.integration.stores.places:files_place",
+    "git": "tests.integration.git.ground:git_place",
     "redis": "tests.integration.stores.places:redis_place",
 }
 

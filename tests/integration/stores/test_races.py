@@ -7,6 +7,7 @@ from itertools import chain
 import pytest
 
 from sharedstate.store import Store
+from sharedstate.testing.contracts.steps import readable
 from tests.integration.stores.conftest import Counted
 from tests.integration.stores.crew import Crew
 from tests.integration.stores.places import Place
@@ -63,7 +64,7 @@ def test_updates_of_many_keys_from_four_processes_are_all_kept(place: Place, cou
         crew.start()
         keys = sorted(chain.from_iterable(crew.finish().values()))
     with place.open() as state:
-        assert sorted(held.key for held in state.store.scan("contexts") if hasattr(held, "key")) == keys
+        assert sorted(held.key for held in readable(state.store.scan("contexts"))) == keys
     assert len(set(keys)) == 100
     counted(100)
 

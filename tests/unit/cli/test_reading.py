@@ -219,3 +219,13 @@ def test_the_command_works_over_any_store(tmp_path: Path) -> None:
     shell("claim a")
     assert [task["task"] for task in shell("list").document["tasks"]] == ["a"]
     assert shell("release a").code == 0
+
+
+def test_config_show_tells_no_password_of_an_address(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARED_STATE_DETAILS_URL", "https://ana:hunter2@example.org/{task}")
+    told = shell("config show").out + shell.text("config show").out
+    monkeypatch.setenv("SHARED_STATE_SIGNING_KEY", "k1:hunter2-hunter2-hunter2-hunter2")
+    monkeypatch.setenv("SHARED_STATE_HEARTBEAT_INTERVAL_MS", "200000")
+    told += shell("config show").out + shell.text("config show").out
+    assert "example.org" in told
+    assert "hunter2" not in told
