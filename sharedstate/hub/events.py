@@ -10,6 +10,7 @@ from sharedstate.errors import InvalidInput, StoreError
 from sharedstate.host import Host
 from sharedstate.hub.ends import Ends
 from sharedstate.hub.model import EVENT_BYTES_MAX, JOURNAL, Gap, HubEvent, Unified
+from sharedstate.hub.waiting import Waiting
 from sharedstate.store import Decision, Document, Entry, Snapshot, Store
 
 OFFLINE: Final = "hub-offline"
@@ -29,30 +30,57 @@ class Events:
         self._ends = ends
         self._host = host
         self._writer = writer
+        self._last = 0  # what this object has appended last: later events of it stand behind
 
     # Publishing
 
     def publish(self, event: Mapping[str, Any]) -> None:
         """See `Hub.publish`."""
-        document = as_entry(checked_event(event))
-        answered, _, _ = self._ends.try_shared(lambda store: self._append(store, document))
-        if not answered:
-            self._ends.local.append(OFFLINE, document)
+        checked = checked_event(event)
+        if self._ends.single:
+            self._append(self._ends.shared, as_entry(checked))
+            return
+        document = {**as_entry(checked), "id": self._host.entropy(8).hex()}
+        asked, last = False, self._last
+
+        def append(store: Store) -> int:
+            nonlocal asked
+            asked = True
+            return self._append(store, document)
+
+        answered, sequence, _ = self._ends.try_shared(append)
+        if answered:
+            self._last = sequence or last
+            return
+        # Asked without an answer, it may stand there all the same: it is looked for before it is forwarded.
+        self._keep({**document, "doubt": last} if asked else document)
 
     def forward(self, shared: Store) -> int:
         """Bring what was published meanwhile into the shared journal, in order, exactly once; how many that were.
 
-        How far it has come stands in a record of this writer, changed in the same transition as the journal.
+        How far it has come stands in a record of this spool, changed in the same transition as the journal.
         """
         local, count = self._ends.local, 0
+        name = self._name_of_journal(local)
+        if not name:
+            return 0  # nothing was ever kept here
+        spool = f"{self._writer}/{name}"
         for _ in range(BATCHES_MAX):
-            found = shared.get(WRITERS, self._writer)
+            found = shared.get(WRITERS, spool)
             done = 0 if found is None else int(found.value["forwarded"])
             batch = list(local.read(OFFLINE, after=done, limit=BATCH))
             if not batch:
                 break
-            count += shared.transact(WRITERS, self._writer, _Forward(batch), journal=JOURNAL)
+            forward = _Forward(batch, there=_there(shared, batch))
+            count += shared.transact(WRITERS, spool, forward, journal=JOURNAL)
         return count
+
+    def _keep(self, document: Document) -> None:
+        """Into the spool. Its journal has a name of its own: a new spool on this machine begins at 1 again."""
+        local = self._ends.local
+        self._name_journal(local)
+        local.append(OFFLINE, document)
+        Waiting(local).kept()
 
     def _append(self, store: Store, document: Document) -> int:
         self._name_journal(store)
@@ -152,16 +180,30 @@ def as_entry(event: Document) -> Document:
 class _Forward:
     """A decision to forward those entries that were not yet: somebody else may have been faster."""
 
-    def __init__(self, batch: list[Entry]) -> None:
+    def __init__(self, batch: list[Entry], *, there: set[str]) -> None:
         self._batch = batch
+        self._there = there
 
     def __call__(self, snapshot: Snapshot) -> Decision[int]:
         done = 0 if snapshot.value is None else int(snapshot.value["forwarded"])
         rest = [entry for entry in self._batch if entry.sequence > done]
         if not rest:
             return Decision(result=0)
-        events = [entry.value for entry in rest]
-        return Decision(result=len(rest), write={"forwarded": rest[-1].sequence}, events=events)
+        events = [
+            {name: value for name, value in entry.value.items() if name != "doubt"}
+            for entry in rest
+            if entry.value.get("id") not in self._there
+        ]
+        return Decision(result=len(events), write={"forwarded": rest[-1].sequence}, events=events)
+
+
+def _there(shared: Store, batch: list[Entry]) -> set[str]:
+    """Which of the doubtful entries have come through after all."""
+    doubtful = {str(entry.value["id"]): int(entry.value["doubt"]) for entry in batch if "doubt" in entry.value}
+    if not doubtful:
+        return set()
+    found = (str(entry.value.get("id")) for entry in shared.read(JOURNAL, after=min(doubtful.values())))
+    return {one for one in found if one in doubtful}
 
 
 def _gap(store: Store, name: str, identity: str, sequence: int) -> str:

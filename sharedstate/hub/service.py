@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sharedstate import jsonio
 from sharedstate.clock import age_between
@@ -25,9 +25,11 @@ from sharedstate.hub.model import (
     load_context,
 )
 from sharedstate.hub.policy import UNCHANGED, Change, Update
+from sharedstate.hub.waiting import Waiting
 from sharedstate.ids import check_id
 from sharedstate.store import Store, Unreadable, Versioned
 
+T = TypeVar("T")
 PATCH_BYTES_MAX: Final = 256 * 1024
 
 
@@ -45,6 +47,7 @@ class Hub:
         self._host = host
         self._writer = writer
         self._skew_ms = skew_ms
+        self._waiting = Waiting(local)
         self.events = Events(self._ends, host=host, writer=writer)
 
     @property
@@ -87,7 +90,7 @@ class Hub:
 
         answered, made, _ = self._ends.try_shared(change)
         if not answered or made is None:
-            return change(self._ends.local)
+            return self._kept(change(self._ends.local))
         self._keep_copy(made)
         return made
 
@@ -106,7 +109,7 @@ class Hub:
 
         answered, removed, _ = self._ends.try_shared(remove)
         if not answered:
-            return remove(self._ends.local)
+            return self._kept(remove(self._ends.local))
         if removed and not self._ends.single:
             self._copy_from_shared(agent)
         return bool(removed)
@@ -151,7 +154,10 @@ class Hub:
         """
         if self._ends.single:
             return Reconciled(taken=0, given=0, forwarded=0)
+        seen = self._waiting.seen()
         answered, done, _ = self._ends.try_shared(self._reconciled)
+        if answered and seen is not None:
+            self._waiting.joined(seen)
         return done if answered and done is not None else Reconciled(taken=0, given=0, forwarded=0)
 
     # Events
@@ -174,9 +180,14 @@ class Hub:
     # Inside
 
     def _join(self) -> None:
-        """After an outage, bring both ends together before anything else is done."""
-        if self._ends.degraded:
+        """After an outage, whoever noticed it, bring both ends together before anything else is done."""
+        if not self._ends.single and (self._ends.degraded or self._waiting.seen() is not None):
             self.reconcile()
+
+    def _kept(self, answer: T) -> T:
+        """What was done on this machine alone is marked as such, so that every process here joins first."""
+        self._waiting.kept()
+        return answer
 
     def _reconciled(self, shared: Store) -> Reconciled:
         here, there = self._loaded(self._ends.local), self._loaded(shared)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from sharedstate import jsonio
+from sharedstate import SharedState, jsonio
 from sharedstate.clock import iso_of_ms
 from sharedstate.errors import EXIT_LOST, EXIT_NOT_FOUND, EXIT_RETRY, Corrupt, StoreError
+from sharedstate.files.store import FileStore
+from sharedstate.host import Host
 from sharedstate.hub.bridge import Bridge
 from sharedstate.hub.health import examine
 from sharedstate.hub.model import AgentContext, Gap, HubEvent, Unified
@@ -21,6 +25,9 @@ from sharedstate_cli.human import ago, moment
 from sharedstate_cli.report import Grid, Report, compact
 from sharedstate_cli.session import Session
 from sharedstate_cli.streams import STDIN
+
+if TYPE_CHECKING:
+    from sharedstate.claims.services.service import Guard
 
 SERVICE = "hub"
 EVERY_MS = 2_000
@@ -163,13 +170,33 @@ def run(session: Session, *, every: int | None, bridge: str | None, owner: str |
     rights = None if lane is None else lane.rights
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
-    with state.guard.running(SERVICE, owner=owner, rights=rights, on_lost=lambda _: ending.set()) as mine:
+    with (
+        _guarded(state) as guard,
+        guard.running(
+            SERVICE, owner=owner or state.identity.owner, rights=rights, on_lost=lambda _: ending.set()
+        ) as mine,
+    ):
         session.emit(Report(document={"ok": True, "service": SERVICE}, lines=(f"the hub runs, every {every_ms} ms",)))
         while not ending.wait(every_ms / 1000):
             _turn(session, bridge)
     if mine.lost:
         return Report(code=EXIT_LOST, problems=("the service hub was taken over; ended",))
     return Report()
+
+
+@contextmanager
+def _guarded(state: SharedState) -> Iterator[Guard]:
+    """Who guards that one runs at a time: the files themselves; beside another store, this machine.
+
+    Each machine has ends of its own to keep together, also while the shared store is away.
+    """
+    if isinstance(state.store, FileStore):
+        yield state.guard
+        return
+    root = os.path.join(state.root, "local", SERVICE)
+    host = None if type(state.host) is Host else state.host
+    with SharedState.open(root, url="", owner=state.identity.owner, host=host) as beside:
+        yield beside.guard
 
 
 def _turn(session: Session, bridge: str | None) -> None:
@@ -182,7 +209,7 @@ def _turn(session: Session, bridge: str | None) -> None:
     if bridge is None:
         return
     try:
-        crossing = Bridge(state.store, bridge).cross()
+        crossing = Bridge(state.store, bridge, host=state.host).cross()
     except (StoreError, Corrupt) as error:
         session.note(f"bridge: {error}")
         return

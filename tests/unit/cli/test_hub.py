@@ -115,7 +115,7 @@ def test_without_the_shared_store_it_says_so_and_goes_on(tmp_path: Path) -> None
     assert (sick.code, sick.document["ok"]) == (EXIT_RETRY, False)
     assert "look at the network" in shell.text("hub health").err
     store.outage = None
-    assert [one["agent"] for one in shell("hub status").document["contexts"]] == []
+    assert [one["agent"] for one in shell("hub status").document["contexts"]] == ["ada"], "it joins by itself"
 
 
 def test_every_answer_is_one_json_object_a_line(shell: Shell) -> None:

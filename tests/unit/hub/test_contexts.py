@@ -207,6 +207,73 @@ def test_events_published_offline_arrive_once_whoever_dies_in_between() -> None:
     assert numbers == list(range(120))
 
 
+def test_an_update_made_offline_survives_a_process_that_never_noticed() -> None:
+    """Another process of the machine, or one started after the outage, joins before it writes."""
+    world = World()
+    here, local = world.hub("here")
+    here.update("a", {"n": 0})
+    idle = Hub(shared=world.shared, local=local, host=world.host, writer="here")
+    idle.unified()
+    world.shared.outage = AWAY
+    here.update("a", {"offline": True})
+    world.shared.outage = None
+    world.host.advance(1)
+    assert idle.update("a", {"online": True}).context == {"n": 0, "offline": True, "online": True}
+    world.shared.outage = AWAY
+    late = Hub(shared=world.shared, local=local, host=world.host, writer="here")
+    assert late.delete("a")
+    late.publish({"type": "bye"})
+    world.shared.outage = None
+    fresh = Hub(shared=world.shared, local=local, host=world.host, writer="here")
+    assert shown(fresh) == {}
+    told = [one.body["type"] for one in fresh.subscribe(timeout_s=0) if isinstance(one, HubEvent)]
+    assert told[-1] == "bye"
+    writes = world.shared.writes, local.writes
+    assert shown(fresh) == {}
+    assert (world.shared.writes, local.writes) == writes
+
+
+class Doubtful(MemoryStore):
+    """Carries out an append and then gives no answer, so often."""
+
+    doubts = 0
+
+    def append(self, journal: str, value: dict[str, Any]) -> int:
+        sequence = super().append(journal, value)
+        if self.doubts > 0:
+            self.doubts -= 1
+            raise StoreUnavailable("no answer; whether it was done is not known")
+        return sequence
+
+
+def test_an_event_whose_answer_was_lost_is_not_told_twice() -> None:
+    world = World()
+    world.shared = Doubtful(world.host)
+    hub, _ = world.hub("here")
+    for number in range(3):
+        hub.publish({"type": "n", "n": number})
+        world.shared.doubts = 1
+        hub.publish({"type": "n", "n": number + 100})
+        hub.publish({"type": "n", "n": number + 200})
+        world.host.advance(60)
+    hub.reconcile()
+    numbers = [one.body["n"] for one in hub.subscribe(timeout_s=0) if isinstance(one, HubEvent)]
+    assert numbers == [0, 100, 200, 1, 101, 201, 2, 102, 202]
+
+
+def test_a_new_spool_on_the_same_machine_is_forwarded_from_its_beginning() -> None:
+    """The state root was removed: its spool begins at 1 again, and what the old one had forwarded says nothing."""
+    world = World()
+    for number in (1, 2):
+        hub, _ = world.hub("here")
+        world.shared.outage = AWAY
+        hub.publish({"type": "n", "n": number})
+        world.shared.outage = None
+        world.host.advance(60)
+        assert hub.reconcile().forwarded == 1
+    assert len(list(world.shared.read(JOURNAL))) == 2
+
+
 def test_a_subscriber_that_was_away_gets_what_it_missed() -> None:
     hub, _ = single()
     for number in range(5):

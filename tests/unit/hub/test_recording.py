@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,11 @@ def test_usage_is_summed_by_agent(hub: Hub, store: MemoryStore) -> None:
             recording.use("ada", **wrong)
 
 
+def plain(names: Iterable[str]) -> list[str]:
+    """Names as they were before the bridge made them unique."""
+    return sorted(re.sub(r"\.[0-9a-f]{12}\.json$", ".json", name) for name in names)
+
+
 def test_the_bridge_takes_each_file_once_and_moves_it_aside(store: MemoryStore, tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(json.dumps({"type": "note", "n": 2}))
     (tmp_path / "a.json").write_text(json.dumps({"n": 1}))
@@ -94,37 +101,44 @@ def test_the_bridge_takes_each_file_once_and_moves_it_aside(store: MemoryStore, 
     (tmp_path / ".hidden.json").write_text("{}")
     (tmp_path / "other.txt").write_text("{}")
     (tmp_path / "link.json").symlink_to(tmp_path / "other.txt")
-    crossing = Bridge(store, str(tmp_path)).cross()
-    assert crossing.taken == ("a.json", "b.json")
-    assert [name for name, _ in crossing.refused] == ["bad.json", "double.json"]
+    crossing = Bridge(store, str(tmp_path), host=store.host).cross()
+    assert plain(crossing.taken) == ["a.json", "b.json"]
+    assert plain(name for name, _ in crossing.refused) == ["bad.json", "double.json"]
     assert [entry.value["event"] for entry in store.read(JOURNAL)] == [
         {"type": "bridged", "n": 1},
         {"type": "note", "n": 2},
     ]
-    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "b.json"]
-    assert sorted(path.name for path in (tmp_path / "refused").iterdir()) == ["bad.json", "double.json"]
+    assert plain(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "b.json"]
+    assert plain(path.name for path in (tmp_path / "refused").iterdir()) == ["bad.json", "double.json"]
     assert (tmp_path / "link.json").is_symlink()
-    assert Bridge(store, str(tmp_path)).cross().taken == ()
+    assert Bridge(store, str(tmp_path), host=store.host).cross().taken == ()
 
 
-def test_a_file_that_comes_again_has_no_second_effect(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_death_between_the_effect_and_the_move_has_no_second_effect(store: MemoryStore, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"n": 1}')
-    Bridge(store, str(tmp_path)).cross()
-    (tmp_path / "a.json").write_text('{"n": 1}')  # as after a death between the effect and the move
-    assert Bridge(store, str(tmp_path)).cross().repeated == ("a.json",)
-    (tmp_path / "a.json").write_text('{"n": 2}')
-    assert Bridge(store, str(tmp_path)).cross().taken == ("a.json",)
-    assert [entry.value["event"]["n"] for entry in store.read(JOURNAL)] == [1, 2]
-    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "a.json.1", "a.json.2"]
+    Bridge(store, str(tmp_path), host=store.host).cross()
+    [done] = (tmp_path / "done").iterdir()
+    done.rename(tmp_path / "taking" / done.name)
+    assert Bridge(store, str(tmp_path), host=store.host).cross().repeated == (done.name,)
+    assert [path.name for path in (tmp_path / "done").iterdir()] == [done.name]
+    assert len(list(store.read(JOURNAL))) == 1
 
 
-def test_a_file_stays_while_the_store_is_away(store: MemoryStore, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"n": 1}')
+def test_a_second_file_of_the_same_name_and_content_is_another_file(store: MemoryStore, tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "a.json").write_text('{"n": 1}')
+        assert plain(Bridge(store, str(tmp_path), host=store.host).cross().taken) == ["a.json"]
+    assert plain(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "a.json"]
+    assert len(list(store.read(JOURNAL))) == 2
+
+
+def test_a_file_waits_while_the_store_is_away(store: MemoryStore, tmp_path: Path) -> None:
+    (tmp_path / ("long" * 60 + ".json")).write_text('{"n": 1}')
     store.outage = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
-        Bridge(store, str(tmp_path)).cross()
+        Bridge(store, str(tmp_path), host=store.host).cross()
     store.outage = None
-    assert Bridge(store, str(tmp_path)).cross().taken == ("a.json",)
+    assert len(Bridge(store, str(tmp_path), host=store.host).cross().taken) == 1
 
 
 def test_health_tells_every_failure_of_every_side() -> None:
