@@ -24,6 +24,8 @@ from sharedstate.tasks.sightings import Sightings
 if TYPE_CHECKING:
     from sharedstate.claims.audit import Audit
     from sharedstate.claims.services.service import Guard
+    from sharedstate.hub.recording import Recording
+    from sharedstate.hub.service import Hub
     from sharedstate.messages.inbox import Inbox
     from sharedstate.messages.outbox import Outbox
 
@@ -66,6 +68,7 @@ class SharedState:
         self.local_store = local
         self.host = host
         self._outbox: Outbox | None = None
+        self._hub: Hub | None = None
         rules = Rules(retries_max=settings.max_retries, skew_ms=settings.clock_skew_ms)
         sightings = Sightings(local)
         self.tasks = Tasks(shared, host=host, rules=rules, sightings=sightings)
@@ -150,6 +153,29 @@ class SharedState:
         from sharedstate.claims.services.service import Guard
 
         return Guard(self.claims, root=self.root)
+
+    @property
+    def hub(self) -> Hub:
+        """Who is doing what right now: contexts and events that everybody sees."""
+        if self._hub is None:
+            from sharedstate.hub.opening import open_hub
+
+            self._hub = open_hub(
+                shared=self.store,
+                local=None if isinstance(self.store, FileStore) else self.local_store,
+                host=self.host,
+                settings=self.settings,
+                host_name=self.identity.host,
+                root=self.root,
+            )
+        return self._hub
+
+    @property
+    def record(self) -> Recording:
+        """A record of work done: tasks, proposals, lessons, usage."""
+        from sharedstate.hub.opening import open_recording
+
+        return open_recording(self.hub, shared=self.store)
 
     def events(self, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""

@@ -11,6 +11,7 @@ from sharedstate_cli.grammar import Command, Param
 from sharedstate_cli.options import TASK
 from sharedstate_cli.table_board import BOARD
 from sharedstate_cli.table_hot import EVERYWHERE, GROUPS, HOT
+from sharedstate_cli.table_hub import HUB
 from sharedstate_cli.table_messages import MESSAGE_SCHEMAS, MESSAGES
 from sharedstate_cli.table_services import SERVICES
 
@@ -104,6 +105,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     *BOARD,
     *MESSAGES,
     *SERVICES,
+    *HUB,
     _HOT["retry-check"],
     Command(
         name="ignore",

@@ -1,0 +1,318 @@
+"""`claims hub`: who is doing what right now; records of work; events as they happen; the service behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sharedstate import SharedState, jsonio
+from sharedstate.clock import iso_of_ms
+from sharedstate.errors import EXIT_LOST, EXIT_NOT_FOUND, EXIT_RETRY, Corrupt, StoreError
+from sharedstate.files.store import FileStore
+from sharedstate.host import Host
+from sharedstate.hub.bridge import Bridge
+from sharedstate.hub.health import examine
+from sharedstate.hub.model import AgentContext, Gap, HubEvent, Unified
+from sharedstate.hub.policy import UNCHANGED
+from sharedstate.messages.lanes import lane_of
+from sharedstate_cli.hot import Usage
+from sharedstate_cli.human import ago, moment
+from sharedstate_cli.report import Grid, Report, compact
+from sharedstate_cli.session import Session
+from sharedstate_cli.streams import STDIN
+
+if TYPE_CHECKING:
+    from sharedstate.claims.services.service import Guard
+
+SERVICE = "hub"
+EVERY_MS = 2_000
+EVERY_MS_MIN = 100
+EVERY_MS_MAX = 3_600_000
+INPUT_CHARACTERS_MAX = 512 * 1024
+_COLUMNS = ("AGENT", "STATUS", "SEEN", "CONTEXT")
+_SHOWN_CHARACTERS = 60
+
+
+def status(session: Session, *, expired: bool) -> Report:
+    """Everybody's context; with `--json` all of them, marked."""
+    seen = session.state.hub.unified()
+    shown = [one for one in seen.contexts if expired or not one.expired]
+    rows = tuple(_row(one, now_ms=seen.at_ms) for one in shown)
+    tones = tuple("warn" if one.expired else "good" for one in shown)
+    grid = Grid(columns=_COLUMNS, rows=rows, tones=tones, empty="nobody is doing anything")
+    return Report(document={"ok": True, **_unified(seen)}, grid=grid, notes=_notes(seen))
+
+
+def get(session: Session, *, agent: str) -> Report:
+    """One context."""
+    held = session.state.hub.context(agent)
+    if held is None:
+        return _nobody(agent)
+    lines = tuple(jsonio.encode(_document(held)).decode().splitlines())
+    return Report(document={"ok": True, **_document(held)}, lines=lines)
+
+
+def update(
+    session: Session,
+    *,
+    agent: str,
+    patch: str | None,
+    pairs: Mapping[str, str],
+    replace: bool,
+    status: str | None,
+    ttl: int | None,
+) -> Report:
+    """Change a context."""
+    wanted: dict[str, Any] = {}
+    if patch is not None:
+        wanted = _object(_text(session, patch), "--patch")
+    if replace and patch is None and not pairs:
+        raise Usage("--replace needs the whole new context: --patch or --set")
+    made = session.state.hub.update(
+        agent,
+        {**wanted, **pairs},
+        "replace" if replace else "merge",
+        status=UNCHANGED if status is None else (status or None),
+        ttl_ms=UNCHANGED if ttl is None else ttl,
+    )
+    line = f"updated {made.agent}, change {made.version.number}"
+    return Report(document={"ok": True, **_document(made)}, lines=(line,), notes=_away(session))
+
+
+def delete(session: Session, *, agent: str) -> Report:
+    """Take an agent out."""
+    if not session.state.hub.delete(agent):
+        return _nobody(agent)
+    return Report(document={"ok": True, "agent": agent, "deleted": True}, lines=(f"deleted {agent}",))
+
+
+def record(
+    session: Session,
+    *,
+    kind: str,
+    agent: str,
+    what: str | None,
+    outcome: str | None,
+    result: str | None,
+    amounts: Mapping[str, str],
+) -> Report:
+    """Record work done."""
+    value = None if result is None else _value(_text(session, result), "--result")
+    recording = session.state.record
+    if (kind == "usage") != bool(amounts):
+        raise Usage("--use NAME=NUMBER goes with usage, and only with it")
+    if kind in ("task", "proposal"):
+        if what is None or outcome is None:
+            raise Usage(f"claims hub record {kind} AGENT ID OUTCOME")
+        (recording.task if kind == "task" else recording.proposal)(agent, what, outcome, value)
+    elif what is not None or outcome is not None:
+        raise Usage(f"claims hub record {kind} takes no id and no outcome")
+    elif kind == "lesson":
+        if not isinstance(value, dict):
+            raise Usage('a lesson is an object: --result \'{"lesson": "…"}\'')
+        recording.learn(agent, value)
+    else:
+        recording.use(agent, **{name: _number(name, text) for name, text in amounts.items()})
+    document = {"ok": True, "recorded": kind, "agent": agent, **compact(id=what, outcome=outcome)}
+    return Report(document=document, lines=(f"recorded {kind} of {agent}",), notes=_away(session))
+
+
+def watch(session: Session, *, after: str | None, count: int | None, timeout: int | None) -> Report:
+    """Events, each flushed as it comes."""
+    if count is not None and count < 1:
+        raise Usage("--count: at least 1")
+    begin = "now" if after is None else ("" if after == "first" else after)
+    printed = 0
+    for one in session.state.hub.subscribe(begin, timeout_s=None if timeout is None else timeout / 1000):
+        session.emit(_told(one))
+        printed += isinstance(one, HubEvent)
+        if count is not None and printed >= count:
+            return Report()
+    return Report(code=0 if count is None else EXIT_RETRY)
+
+
+def health(session: Session) -> Report:
+    """Round trips to each store."""
+    state = session.state
+    sides = {"shared": state.store, "local": state.local_store}
+    report = examine(sides, host=state.host, writer=state.identity.host)
+    rows = tuple(
+        (check.side, check.name, "ok" if check.ok else "FAILS", f"{check.ms:.1f} ms", check.problem)
+        for check in report.checks
+    )
+    document = {"ok": report.ok, "score": report.score, "checks": [check.fields() for check in report.checks]}
+    hints = dict.fromkeys(check.hint for check in report.checks if check.hint)
+    return Report(
+        code=0 if report.ok else EXIT_RETRY,
+        document=document,
+        lines=(f"score {report.score} of 100",),
+        grid=Grid(
+            columns=("SIDE", "CHECK", "RESULT", "TOOK", "PROBLEM"),
+            rows=rows,
+            tones=tuple("good" if check.ok else "bad" for check in report.checks),
+        ),
+        notes=tuple(f"hint: {hint}" for hint in hints),
+    )
+
+
+def run(session: Session, *, every: int | None, bridge: str | None, owner: str | None) -> Report:
+    """The service: reconcile and look into the bridge folder until asked to end."""
+    every_ms = EVERY_MS if every is None else every
+    if not EVERY_MS_MIN <= every_ms <= EVERY_MS_MAX:
+        raise Usage("--every: from 100ms to 1h")
+    state, ending = session.state, threading.Event()
+    lane = lane_of(state.settings)
+    rights = None if lane is None else lane.rights
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    with (
+        _guarded(state) as guard,
+        guard.running(
+            SERVICE, owner=owner or state.identity.owner, rights=rights, on_lost=lambda _: ending.set()
+        ) as mine,
+    ):
+        session.emit(Report(document={"ok": True, "service": SERVICE}, lines=(f"the hub runs, every {every_ms} ms",)))
+        while not ending.wait(every_ms / 1000):
+            _turn(session, bridge)
+    if mine.lost:
+        return Report(code=EXIT_LOST, problems=("the service hub was taken over; ended",))
+    return Report()
+
+
+@contextmanager
+def _guarded(state: SharedState) -> Iterator[Guard]:
+    """Who guards that one runs at a time: the files themselves; beside another store, this machine.
+
+    Each machine has ends of its own to keep together, also while the shared store is away.
+    """
+    if isinstance(state.store, FileStore):
+        yield state.guard
+        return
+    root = os.path.join(state.root, "local", SERVICE)
+    host = None if type(state.host) is Host else state.host
+    with SharedState.open(root, url="", owner=state.identity.owner, host=host) as beside:
+        yield beside.guard
+
+
+def _turn(session: Session, bridge: str | None) -> None:
+    """One look; a fault of a store is told by the hub itself, and the next look comes."""
+    state = session.state
+    done = state.hub.reconcile()
+    if done.taken or done.given or done.forwarded:
+        line = f"took {done.taken}, gave {done.given} contexts, forwarded {done.forwarded} events"
+        session.emit(Report(document={"ok": True, **done.fields()}, lines=(line,)))
+    if bridge is None:
+        return
+    try:
+        crossing = Bridge(state.store, bridge, host=state.host).cross()
+    except (StoreError, Corrupt) as error:
+        session.note(f"bridge: {error}")
+        return
+    for name, reason in crossing.refused:
+        session.note(f"bridge: refused {name}: {reason}")
+    if crossing.taken:
+        document = {"ok": True, "bridged": list(crossing.taken)}
+        session.emit(Report(document=document, lines=(f"took in {len(crossing.taken)} files",)))
+
+
+# What is shown
+
+
+def _document(held: AgentContext) -> dict[str, Any]:
+    return {
+        "agent": held.agent,
+        "status": held.status,
+        "context": dict(held.context),
+        "number": held.version.number,
+        "changed_at": iso_of_ms(held.version.at_ms),
+        "writer": held.version.writer,
+        "expired": held.expired,
+        **compact(
+            seen_at=None if held.seen_ms is None else iso_of_ms(held.seen_ms),
+            ttl_s=None if held.ttl_ms is None else held.ttl_ms / 1000,
+        ),
+    }
+
+
+def _unified(seen: Unified) -> dict[str, Any]:
+    return {
+        "contexts": [_document(one) for one in seen.contexts],
+        "degraded": seen.degraded,
+        "unreadable": list(seen.unreadable),
+    }
+
+
+def _row(held: AgentContext, *, now_ms: int) -> tuple[str, ...]:
+    text = jsonio.encode_line(dict(held.context)).decode().strip()
+    shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    seen = "" if held.seen_ms is None else ago(max(0, now_ms - held.seen_ms))
+    return (held.agent, held.status or "", seen, shown)
+
+
+def _told(one: HubEvent | Gap) -> Report:
+    if isinstance(one, Gap):
+        document = {"ok": True, "gap": one.reason, "cursor": one.cursor, "snapshot": _unified(one.snapshot)}
+        return Report(document=document, lines=(f"events may be missing here: {one.reason}",))
+    document = {"ok": True, "sequence": one.sequence, "at": iso_of_ms(one.at_ms), "cursor": one.cursor}
+    body = jsonio.encode_line(dict(one.body)).decode().strip()
+    return Report(document={**document, "event": dict(one.body)}, lines=(f"{moment(one.at_ms)}  {body}",))
+
+
+def _notes(seen: Unified) -> tuple[str, ...]:
+    notes = ["the shared store is away; this is what this machine knows"] if seen.degraded else []
+    return (*notes, *(f"unreadable: {name}" for name in seen.unreadable[:10]))
+
+
+def _away(session: Session) -> tuple[str, ...]:
+    return ("the shared store is away; kept here until it is back",) if session.state.hub.degraded else ()
+
+
+def _nobody(agent: str) -> Report:
+    document = {"ok": False, "reason": "agent_not_found", "agent": agent, "detail": "the hub knows no such agent"}
+    return Report(code=EXIT_NOT_FOUND, document=document, problems=(f"{agent}: the hub knows no such agent",))
+
+
+# What is read
+
+
+def _text(session: Session, given: str) -> str:
+    if given != STDIN:
+        return given
+    if session.console.stdin is None:
+        raise Usage("standard input is closed")
+    try:
+        text = session.console.stdin.read(INPUT_CHARACTERS_MAX + 1)
+    except UnicodeDecodeError as error:
+        raise Usage(f"standard input is not UTF-8 text: {error.reason}") from None
+    if len(text) > INPUT_CHARACTERS_MAX:
+        raise Usage(f"standard input has more than {INPUT_CHARACTERS_MAX} characters")
+    return text
+
+
+def _value(text: str, what: str) -> Any:
+    """Any JSON value: read inside an object, because a document is one."""
+    try:
+        document = jsonio.decode(b'{"value":' + text.encode() + b"}", what=what)
+    except (Corrupt, UnicodeEncodeError) as error:
+        raise Usage(f"{what}: not JSON: {error}") from None
+    if document.keys() != {"value"}:
+        raise Usage(f"{what}: not one JSON value")
+    return document["value"]
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
+    value = _value(text, what)
+    if not isinstance(value, dict):
+        raise Usage(f'{what}: an object such as {{"branch": "main"}}, not {type(value).__name__}')
+    return value
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(sys.maxsize)):
+        raise Usage(f"--use {name[:40]}: a whole number, not {text[:40]!r}")
+    return int(text)

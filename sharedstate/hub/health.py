@@ -1,0 +1,97 @@
+"""Whether a hub can do its work: real round trips on each side, timed, all failures with what to do about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from sharedstate.errors import SharedStateError
+from sharedstate.host import Host
+from sharedstate.store import BEAT, Decision, Snapshot, Store
+from sharedstate.values import Value
+
+COLLECTION: Final = "hub"
+JOURNAL: Final = "hub-health"
+
+
+class Check(Value):
+    """One round trip: on which side, what was done, whether it worked, how long it took; if not, why and what next."""
+
+    side: str
+    name: str
+    ok: bool
+    ms: float
+    problem: str = ""
+    hint: str = ""
+
+
+class HealthReport(Value):
+    """All checks; `score` is the share of those that worked, 0 to 100."""
+
+    checks: tuple[Check, ...]
+    score: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check worked."""
+        return all(check.ok for check in self.checks)
+
+
+def examine(sides: dict[str, Store], *, host: Host, writer: str) -> HealthReport:
+    """Write, read back, beat and journal on each side. A failure stops nothing: all of them are told."""
+    checks: list[Check] = []
+    for side, store in sides.items():
+        key, mark = f"health-{writer}", host.entropy(8).hex()
+        acts: dict[str, Callable[[], str]] = {
+            "write": partial(_write, store, key, mark),
+            "read": partial(_read, store, key, mark),
+            "beat": partial(_beat, store, key),
+            "journal": partial(_journal, store),
+            "clock": partial(_clock, store, host),
+        }
+        checks += [_check(host, side, name, act) for name, act in acts.items()]
+    worked = sum(check.ok for check in checks)
+    return HealthReport(checks=tuple(checks), score=100 * worked // max(1, len(checks)))
+
+
+def _check(host: Host, side: str, name: str, act: Callable[[], str]) -> Check:
+    began_s = host.monotonic_s()
+    try:
+        problem, hint = act(), ""
+    except SharedStateError as error:
+        problem, hint = f"{error.code}: {error}", error.hint
+    ms = round((host.monotonic_s() - began_s) * 1000, 1)
+    return Check(side=side, name=name, ok=not problem, ms=ms, problem=problem, hint=hint)
+
+
+def _write(store: Store, key: str, mark: str) -> str:
+    def write(_: Snapshot) -> Decision[str]:
+        return Decision(result="", write={"mark": mark}, live=1)
+
+    return store.transact(COLLECTION, key, write, durability="relaxed", derived=True)
+
+
+def _read(store: Store, key: str, mark: str) -> str:
+    found = store.get(COLLECTION, key)
+    return "" if found is not None and found.value.get("mark") == mark else "what was written is not what is read"
+
+
+def _beat(store: Store, key: str) -> str:
+    def beat(_: Snapshot) -> Decision[str]:
+        return Decision(result="", write=BEAT, live=1)
+
+    store.transact(COLLECTION, key, beat, durability="relaxed")
+    found = store.get(COLLECTION, key)
+    return "" if found is not None and found.beat is not None else "a sign of life was lost at once"
+
+
+def _journal(store: Store) -> str:
+    sequence = store.append(JOURNAL, {"type": "health"})
+    entry = next(store.read(JOURNAL, after=sequence - 1, limit=1), None)
+    return "" if entry is not None and entry.sequence == sequence else "an entry of the journal is not there"
+
+
+def _clock(store: Store, host: Host) -> str:
+    apart_ms = abs(store.now().at_ms - host.now().at_ms)
+    return "" if apart_ms <= 60_000 else f"its clock and this machine's are {apart_ms // 1000} s apart"

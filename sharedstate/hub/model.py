@@ -1,0 +1,128 @@
+"""What the hub holds: one context for each agent, versions that order them, events, and what a reader gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from sharedstate.clock import iso_of_ms, ms_of_iso
+from sharedstate.errors import Corrupt
+from sharedstate.jsonio import COUNT_MAX
+from sharedstate.store import Document
+from sharedstate.values import Value
+
+CONTEXTS: Final = "contexts"
+JOURNAL: Final = "hub"
+CONTEXT_BYTES_MAX: Final = 256 * 1024
+EVENT_BYTES_MAX: Final = 64 * 1024
+STATUS_CHARACTERS_MAX: Final = 200
+TTL_MS_MIN: Final = 1_000
+TTL_MS_MAX: Final = 30 * 86_400_000
+ALIVE: Final = 1  # the fence of every context: an agent's presence is not exclusive
+Mode = Literal["merge", "replace"]
+MODES: Final[tuple[Mode, ...]] = ("merge", "replace")
+
+
+class Version(Value):
+    """Which of two contexts is newer: the higher `number`, then the later moment, then the greater `writer`.
+
+    `number` grows by one with each change, on whichever side it is made; `writer` is the machine that made it.
+    """
+
+    number: int
+    at_ms: int
+    writer: str
+
+    @property
+    def rank(self) -> tuple[int, int, str]:
+        """What versions are compared by."""
+        return self.number, self.at_ms, self.writer
+
+
+class AgentContext(Value):
+    """What is known of one agent. `status` is a field of its own, never a part of `context`.
+
+    `seen_ms` is the wall time of its last sign of life; `expired` says that this was longer ago than `ttl_ms` (None: it
+    never expires). `deleted` marks a tombstone: it keeps an older copy from coming back.
+    """
+
+    agent: str
+    status: str | None
+    context: Mapping[str, Any]
+    version: Version
+    ttl_ms: int | None = None
+    deleted: bool = False
+    seen_ms: int | None = None
+    expired: bool = False
+
+
+class Unified(Value):
+    """Everybody's context at one moment, sorted by agent. `degraded`: the shared store is away, this is what is local.
+
+    `unreadable` names records that could not be read; the others are there all the same.
+    """
+
+    contexts: tuple[AgentContext, ...]
+    at_ms: int
+    degraded: bool = False
+    unreadable: tuple[str, ...] = ()
+
+
+class HubEvent(Value):
+    """One event: its place in the hub's journal, when it was written there, what it says. `cursor` goes on after it."""
+
+    sequence: int
+    at_ms: int
+    body: Mapping[str, Any]
+    cursor: str
+
+
+class Gap(Value):
+    """Events may be missing here (another journal, or a shorter one than the cursor knew): start from `snapshot`."""
+
+    reason: str
+    snapshot: Unified
+    cursor: str
+
+
+class Reconciled(Value):
+    """What one reconciliation did: contexts taken from the shared store, given to it, events forwarded."""
+
+    taken: int
+    given: int
+    forwarded: int
+
+
+def dump_context(context: AgentContext) -> Document:
+    """The record of a context."""
+    version = context.version
+    return {
+        "agent": context.agent,
+        "status": context.status,
+        "context": dict(context.context),
+        "version": {"number": version.number, "at": iso_of_ms(version.at_ms), "writer": version.writer},
+        "ttl_ms": context.ttl_ms,
+        "deleted": context.deleted,
+    }
+
+
+def load_context(agent: str, document: Document) -> AgentContext:
+    """The context in a record. Raises `Corrupt` with the field that is wrong."""
+    try:
+        told = document["version"]
+        version = Version(number=_count(told["number"]), at_ms=ms_of_iso(told["at"]), writer=str(told["writer"]))
+        status, context, ttl_ms = document["status"], document["context"], document["ttl_ms"]
+        if not isinstance(context, dict) or not (status is None or isinstance(status, str)):
+            raise ValueError("its status or context has another type")
+        if ttl_ms is not None and not TTL_MS_MIN <= _count(ttl_ms) <= TTL_MS_MAX:
+            raise ValueError("its ttl is out of range")
+        deleted = document["deleted"] is True
+    except (KeyError, TypeError, ValueError) as error:
+        raise Corrupt(f"the context of {agent!r}: {error}") from None
+    return AgentContext(agent=agent, status=status, context=context, version=version, ttl_ms=ttl_ms, deleted=deleted)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 1 <= value <= COUNT_MAX:
+        raise ValueError("not a count")
+    return value

@@ -1,0 +1,144 @@
+"""Pure decisions about contexts: patches, versions, which of two is newer, what expires."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sharedstate.clock import Instant
+from sharedstate.errors import InvalidInput
+from sharedstate.hub.model import (
+    ALIVE,
+    CONTEXT_BYTES_MAX,
+    STATUS_CHARACTERS_MAX,
+    TTL_MS_MAX,
+    TTL_MS_MIN,
+    AgentContext,
+    Mode,
+    Version,
+    dump_context,
+    load_context,
+)
+from sharedstate.jsonio import encode
+from sharedstate.store import BEAT, Decision, Snapshot
+from sharedstate.values import Value
+
+DEPTH_MAX: Final = 32
+
+
+class _Unchanged:
+    """Told apart from None: a status of None clears it."""
+
+
+UNCHANGED: Final = _Unchanged()
+Change = str | None | _Unchanged
+
+
+class Update(Value):
+    """A wanted change: the patch and how it is applied; `status` and `ttl_ms` only where they are to change."""
+
+    patch: Mapping[str, Any]
+    mode: Mode
+    writer: str
+    status: Change = UNCHANGED
+    ttl_ms: int | _Unchanged | None = UNCHANGED
+
+
+def merge_patch(target: Any, patch: Any, *, depth: int = 0) -> Any:
+    """JSON Merge Patch (RFC 7396): objects merge, null removes, everything else replaces. At most 32 levels deep."""
+    if not isinstance(patch, dict):
+        return patch
+    if depth > DEPTH_MAX:
+        raise InvalidInput(f"a patch of more than {DEPTH_MAX} levels")
+    merged: dict[str, Any] = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value, depth=depth + 1)
+    return merged
+
+
+def check_status(status: object) -> str | None:
+    """A status of at most 200 characters, or None; `InvalidInput` otherwise."""
+    if status is not None and (not isinstance(status, str) or len(status) > STATUS_CHARACTERS_MAX):
+        raise InvalidInput(f"a status is text of at most {STATUS_CHARACTERS_MAX} characters")
+    return status
+
+
+def check_ttl(ttl_ms: object) -> int | None:
+    """A time to live of 1 s to 30 days in milliseconds, or None for ever; `InvalidInput` otherwise."""
+    if ttl_ms is None:
+        return None
+    if type(ttl_ms) is not int or not TTL_MS_MIN <= ttl_ms <= TTL_MS_MAX:
+        raise InvalidInput(f"a time to live is {TTL_MS_MIN} to {TTL_MS_MAX} ms, not {ttl_ms!r}")
+    return ttl_ms
+
+
+def decide_update(snapshot: Snapshot, agent: str, update: Update) -> Decision[AgentContext]:
+    """Apply a change. What changes nothing is at most a sign of life: no byte of the record is written."""
+    known = None if snapshot.value is None else load_context(agent, snapshot.value)
+    held = known if known is not None and not known.deleted else None
+    before: Mapping[str, Any] = {} if held is None else held.context
+    context = merge_patch(before, dict(update.patch)) if update.mode == "merge" else dict(update.patch)
+    status = _changed(None if held is None else held.status, update.status)
+    ttl_ms = _changed(None if held is None else held.ttl_ms, update.ttl_ms)
+    if held is not None and (context, status, ttl_ms) == (dict(held.context), held.status, held.ttl_ms):
+        seen = held.replace(seen_ms=snapshot.now.at_ms)
+        return Decision(result=seen, write=BEAT, live=ALIVE)
+    size = len(encode(context))
+    if size > CONTEXT_BYTES_MAX:
+        raise InvalidInput(f"the context of {agent!r} would have {size} bytes; at most {CONTEXT_BYTES_MAX} are allowed")
+    made = AgentContext(
+        agent=agent,
+        status=status,
+        context=context,
+        version=_next(known, snapshot.now, update.writer),
+        ttl_ms=ttl_ms,
+        seen_ms=snapshot.now.at_ms,
+    )
+    event = {"type": "context_updated", "agent": agent, "number": made.version.number, "status": status}
+    return Decision(result=made, write=dump_context(made), live=ALIVE, events=(event,))
+
+
+def decide_delete(snapshot: Snapshot, agent: str, *, writer: str) -> Decision[bool]:
+    """Leave a tombstone; False when there is nothing to delete."""
+    known = None if snapshot.value is None else load_context(agent, snapshot.value)
+    if known is None or known.deleted:
+        return Decision(result=False)
+    version = _next(known, snapshot.now, writer)
+    tombstone = AgentContext(agent=agent, status=None, context={}, version=version, deleted=True)
+    event = {"type": "context_deleted", "agent": agent, "number": version.number}
+    return Decision(result=True, write=dump_context(tombstone), events=(event,))
+
+
+def decide_beat(snapshot: Snapshot, agent: str) -> Decision[bool]:
+    """A sign of life; False for an agent that has no context."""
+    if snapshot.value is None or load_context(agent, snapshot.value).deleted:
+        return Decision(result=False)
+    return Decision(result=True, write=BEAT, live=ALIVE)
+
+
+def decide_adopt(snapshot: Snapshot, other: AgentContext) -> Decision[bool]:
+    """Take another side's context when it is newer than what is here; what is newer or the same here stays."""
+    if snapshot.value is not None:
+        here = load_context(other.agent, snapshot.value)
+        if here.version.rank >= other.version.rank:
+            return Decision(result=False)
+    live = None if other.deleted else ALIVE
+    event = {"type": "context_updated", "agent": other.agent, "number": other.version.number, "status": other.status}
+    return Decision(result=True, write=dump_context(other), live=live, events=(event,))
+
+
+def is_expired(context: AgentContext, *, age_ms: int | None) -> bool:
+    """Whether its last sign of life (None: none known) is longer ago than its time to live."""
+    return context.ttl_ms is not None and (age_ms is None or age_ms > context.ttl_ms)
+
+
+def _changed(before: Any, wanted: Any) -> Any:
+    return before if isinstance(wanted, _Unchanged) else wanted
+
+
+def _next(known: AgentContext | None, now: Instant, writer: str) -> Version:
+    number, at_ms = (0, now.at_ms) if known is None else (known.version.number, max(now.at_ms, known.version.at_ms))
+    return Version(number=number + 1, at_ms=at_ms, writer=writer)

@@ -1,0 +1,275 @@
+"""The hub: contexts that everybody sees, events that nobody misses, over the shared store or, meanwhile, over files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+from sharedstate import jsonio
+from sharedstate.clock import age_between
+from sharedstate.errors import Corrupt, InvalidInput, StoreError
+from sharedstate.host import Host
+from sharedstate.hub import policy
+from sharedstate.hub.ends import Ends
+from sharedstate.hub.events import Events
+from sharedstate.hub.model import (
+    CONTEXTS,
+    JOURNAL,
+    MODES,
+    AgentContext,
+    Gap,
+    HubEvent,
+    Mode,
+    Reconciled,
+    Unified,
+    load_context,
+)
+from sharedstate.hub.policy import UNCHANGED, Change, Update
+from sharedstate.hub.waiting import Waiting
+from sharedstate.ids import check_id
+from sharedstate.store import Store, Unreadable, Versioned
+
+T = TypeVar("T")
+PATCH_BYTES_MAX: Final = 256 * 1024
+
+
+class Hub:
+    """Contexts and events of a fleet. Safe for threads.
+
+    `shared` is where everybody looks; `local` this machine's own store, which takes over while `shared` is away and is
+    brought together with it afterwards: newer wins on either side, by version, never by place. They are the same object
+    where the shared store is this machine's files. `writer` names this machine in versions. Methods raise
+    `InvalidInput` for bad arguments; with a single store `StoreError`, else only when the local one fails.
+    """
+
+    def __init__(self, *, shared: Store, local: Store, host: Host, writer: str, skew_ms: int = 5_000) -> None:
+        self._ends = Ends(shared=shared, local=local, host=host)
+        self._host = host
+        self._writer = writer
+        self._skew_ms = skew_ms
+        self._waiting = Waiting(local)
+        self.events = Events(self._ends, host=host, writer=writer)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the shared store was away when it was last asked."""
+        return self._ends.degraded
+
+    # Contexts
+
+    def update(
+        self,
+        agent: str,
+        patch: Mapping[str, Any] | None = None,
+        mode: Mode = "merge",
+        *,
+        status: Change = UNCHANGED,
+        ttl_ms: Any = UNCHANGED,
+    ) -> AgentContext:
+        """Change what everybody knows of an agent; what changes nothing is a mere sign of life and writes no record.
+
+        `merge` applies the patch as RFC 7396 says (null removes a name); `replace` puts it in place of the context.
+        `status` and `ttl_ms` are changed only when given: no name in a patch ever touches them.
+        """
+        agent, wanted = check_id(agent, what="agent"), {} if patch is None else _checked(patch)
+        if mode not in MODES:
+            raise InvalidInput(f"mode is one of {', '.join(MODES)}, not {mode!r}")
+        if not isinstance(status, policy._Unchanged):  # noqa: SLF001 - reason: the mark of this very package
+            status = policy.check_status(status)
+        if not isinstance(ttl_ms, policy._Unchanged):  # noqa: SLF001 - reason: as above
+            ttl_ms = policy.check_ttl(ttl_ms)
+        if patch is None and mode == "replace":
+            raise InvalidInput("replace needs the whole new context")
+        update = Update(patch=wanted, mode=mode, writer=self._writer, status=status, ttl_ms=ttl_ms)
+        self._join()
+
+        def change(store: Store) -> AgentContext:
+            return store.transact(
+                CONTEXTS, agent, lambda snapshot: policy.decide_update(snapshot, agent, update), journal=JOURNAL
+            )
+
+        answered, made, _ = self._ends.try_shared(change)
+        if not answered or made is None:
+            return self._kept(change(self._ends.local))
+        self._keep_copy(made)
+        return made
+
+    def delete(self, agent: str) -> bool:
+        """Take an agent out; False when it was not there. A tombstone keeps older copies from coming back."""
+        agent = check_id(agent, what="agent")
+        self._join()
+
+        def remove(store: Store) -> bool:
+            return store.transact(
+                CONTEXTS,
+                agent,
+                lambda snapshot: policy.decide_delete(snapshot, agent, writer=self._writer),
+                journal=JOURNAL,
+            )
+
+        answered, removed, _ = self._ends.try_shared(remove)
+        if not answered:
+            return self._kept(remove(self._ends.local))
+        if removed and not self._ends.single:
+            self._copy_from_shared(agent)
+        return bool(removed)
+
+    def beat(self, agent: str) -> bool:
+        """Show that an agent is alive, without a change; False for one without a context."""
+        agent = check_id(agent, what="agent")
+        self._join()
+
+        def beat(store: Store) -> bool:
+            return store.transact(CONTEXTS, agent, lambda snapshot: policy.decide_beat(snapshot, agent))
+
+        answered, known, _ = self._ends.try_shared(beat)
+        return beat(self._ends.local) if not answered else bool(known)
+
+    def context(self, agent: str) -> AgentContext | None:
+        """What is known of an agent, None when nothing is. Raises `Corrupt` when its record cannot be read."""
+        agent = check_id(agent, what="agent")
+        self._join()
+
+        def look(store: Store) -> AgentContext | None:
+            found = store.get(CONTEXTS, agent)
+            return None if found is None else self._seen(found, store)
+
+        answered, found, _ = self._ends.try_shared(look)
+        chosen = found if answered else look(self._ends.local)
+        return None if chosen is None or chosen.deleted else chosen
+
+    def unified(self) -> Unified:
+        """Everybody's context."""
+        self._join()
+        answered, found, _ = self._ends.try_shared(self._unified)
+        if answered and found is not None:
+            return found
+        return self._unified(self._ends.local).replace(degraded=True)
+
+    def reconcile(self) -> Reconciled:
+        """Bring both ends together: the newer of two contexts goes to the other side, what waits is forwarded.
+
+        Nothing older ever replaces something newer; where both are the same, nothing is written. Does nothing while
+        the shared store is away, or where there is only one.
+        """
+        if self._ends.single:
+            return Reconciled(taken=0, given=0, forwarded=0)
+        seen = self._waiting.seen()
+        answered, done, _ = self._ends.try_shared(self._reconciled)
+        if answered and seen is not None:
+            self._waiting.joined(seen)
+        return done if answered and done is not None else Reconciled(taken=0, given=0, forwarded=0)
+
+    # Events
+
+    def publish(self, event: Mapping[str, Any]) -> None:
+        """Tell everybody. Kept on this machine while the shared store is away, and forwarded once, in order."""
+        self._join()
+        self.events.publish(event)
+
+    def subscribe(
+        self, after: str = "", *, timeout_s: float | None = None, poll_s: float = 1.0
+    ) -> Iterator[HubEvent | Gap]:
+        """Every event after a cursor (empty: from the first; `now`: only new ones), then those to come.
+
+        Ends after `timeout_s` seconds (None: never). Hints of the store make it quick; without any of them it looks
+        every `poll_s` seconds. Where events may be missing, a `Gap` with a snapshot comes first.
+        """
+        return self.events.subscribe(after, snapshot=self.unified, timeout_s=timeout_s, poll_s=poll_s)
+
+    # Inside
+
+    def _join(self) -> None:
+        """After an outage, whoever noticed it, bring both ends together before anything else is done."""
+        if not self._ends.single and (self._ends.degraded or self._waiting.seen() is not None):
+            self.reconcile()
+
+    def _kept(self, answer: T) -> T:
+        """What was done on this machine alone is marked as such, so that every process here joins first."""
+        self._waiting.kept()
+        return answer
+
+    def _reconciled(self, shared: Store) -> Reconciled:
+        here, there = self._loaded(self._ends.local), self._loaded(shared)
+        taken = given = 0
+        for agent in sorted(here.keys() | there.keys()):
+            mine, theirs = here.get(agent), there.get(agent)
+            if theirs is not None and (mine is None or mine.version.rank < theirs.version.rank):
+                taken += self._adopt(self._ends.local, theirs)
+            elif mine is not None and (theirs is None or theirs.version.rank < mine.version.rank):
+                given += self._adopt(shared, mine)
+        return Reconciled(taken=taken, given=given, forwarded=self.events.forward(shared))
+
+    def _adopt(self, store: Store, context: AgentContext) -> bool:
+        return store.transact(
+            CONTEXTS,
+            context.agent,
+            lambda snapshot: policy.decide_adopt(snapshot, context),
+            journal=JOURNAL,
+            derived=store is self._ends.local,
+        )
+
+    def _loaded(self, store: Store) -> dict[str, AgentContext]:
+        found: dict[str, AgentContext] = {}
+        for one in store.scan(CONTEXTS):
+            if isinstance(one, Unreadable):
+                continue  # told by `unified` and by the doctor; it is neither given nor overwritten
+            try:
+                found[one.key] = load_context(one.key, one.value)
+            except Corrupt:
+                continue
+        return found
+
+    def _keep_copy(self, made: AgentContext) -> None:
+        """This machine's copy, for the time when the shared store is away; the next reconciliation makes up for it."""
+        if self._ends.single:
+            return
+        try:
+            self._adopt(self._ends.local, made)
+        except (StoreError, Corrupt):
+            pass
+
+    def _copy_from_shared(self, agent: str) -> None:
+        try:
+            found = self._ends.shared.get(CONTEXTS, agent)
+            if found is not None:
+                self._keep_copy(load_context(agent, found.value))
+        except (StoreError, Corrupt):
+            pass
+
+    def _unified(self, store: Store) -> Unified:
+        contexts: list[AgentContext] = []
+        unreadable: list[str] = []
+        for one in store.scan(CONTEXTS):
+            try:
+                if isinstance(one, Unreadable):
+                    unreadable.append(one.name)
+                elif not (context := self._seen(one, store)).deleted:
+                    contexts.append(context)
+            except Corrupt:
+                assert isinstance(one, Versioned)
+                unreadable.append(one.key)
+        contexts.sort(key=lambda context: context.agent)
+        return Unified(contexts=tuple(contexts), at_ms=store.now().at_ms, unreadable=tuple(sorted(unreadable)))
+
+    def _seen(self, found: Versioned, store: Store) -> AgentContext:
+        context = load_context(found.key, found.value)
+        if found.beat is None:
+            return context.replace(expired=policy.is_expired(context, age_ms=None))
+        age = age_between(since=found.beat.seen, now=store.now(), skew_ms=self._skew_ms)
+        expired = policy.is_expired(context, age_ms=age.ms)
+        return context.replace(seen_ms=found.beat.seen.at_ms, expired=expired)
+
+
+def _checked(patch: object) -> dict[str, Any]:
+    """A patch as a JSON object; anything that would not come back as it is, is refused."""
+    if not isinstance(patch, Mapping):
+        raise InvalidInput(f"a patch is an object, not {type(patch).__name__}")
+    try:
+        raw = jsonio.encode(dict(patch))
+        whole = jsonio.decode(raw, what="the patch")
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"a patch is a JSON object: {error}") from None
+    if len(raw) > PATCH_BYTES_MAX:
+        raise InvalidInput(f"a patch of {len(raw)} bytes; at most {PATCH_BYTES_MAX} are allowed")
+    return whole

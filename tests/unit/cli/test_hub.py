@@ -1,0 +1,125 @@
+"""`claims hub`: contexts, records, events and health from a shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sharedstate.errors import EXIT_NOT_FOUND, EXIT_RETRY, EXIT_USAGE, StoreUnavailable
+from sharedstate.testing.memory import MemoryStore
+from tests.unit.cli.shell import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_an_update_is_seen_by_status_and_get(shell: Shell) -> None:
+    made = shell("hub update ada --patch", '{"branch": "x", "n": 1}', "--status", "working", "--ttl", "5m")
+    assert (made.code, made.document["number"], made.document["ttl_s"]) == (0, 1, 300.0)
+    shell("hub update ada --set", "mood=calm")
+    held = shell("hub get ada").document
+    assert (held["status"], held["context"]) == ("working", {"branch": "x", "n": 1, "mood": "calm"})
+    assert [one["agent"] for one in shell("hub status").document["contexts"]] == ["ada"]
+    assert "working" in shell.text("hub status").out
+
+
+def test_status_is_set_and_cleared_on_purpose_only(shell: Shell) -> None:
+    shell("hub update ada --status working")
+    assert shell("hub update ada --patch", '{"status": "other"}').document["status"] == "working"
+    assert shell("hub update ada --status", "").document["status"] is None
+
+
+def test_a_patch_comes_from_standard_input_too(shell: Shell) -> None:
+    shell("hub update ada --patch - --replace", stdin='{"a": {"b": [1, 2.5, null, "é"]}}')
+    assert shell("hub get ada").document["context"] == {"a": {"b": [1, 2.5, None, "é"]}}
+
+
+def test_who_has_expired_is_shown_only_when_asked_for(shell: Shell) -> None:
+    shell("hub update ada --set a=1 --ttl 10s")
+    shell.advance(11)
+    assert "nobody" in shell.text("hub status").out
+    assert "ada" in shell.text("hub status --expired").out
+    assert shell("hub status").document["contexts"][0]["expired"] is True
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hub update ada --patch [1]",
+        "hub update ada --patch {",
+        'hub update ada --patch 1,"x":2',
+        "hub update ada --replace",
+        "hub update ada --ttl 1ms",
+        "hub record task ada T-1",
+        "hub record task ada T-1 complete --result nope",
+        "hub record task ada T-1 complete --use a=1",
+        "hub record usage ada",
+        "hub record usage ada --use a=x",
+        "hub record usage ada --use a=-1",
+        "hub record lesson ada --result 5",
+        "hub record lesson ada T-1 --result {}",
+        "hub watch --count 0",
+        "hub watch --after nix --timeout 1s",
+        "hub run --every 1ms",
+    ],
+)
+def test_wrong_input_is_a_usage_error_and_changes_nothing(shell: Shell, line: str) -> None:
+    answer = shell(line)
+    assert answer.code == EXIT_USAGE, answer.out + answer.err
+    assert answer.document["error"]["message"]
+    assert shell("hub status").document["contexts"] == []
+
+
+def test_records_stand_in_the_events_with_their_results(shell: Shell) -> None:
+    shell("hub record task ada T-1 complete --result", '{"files": ["a.py"]}')
+    shell("hub record proposal ada P-1 rejected")
+    shell("hub record lesson ada --result", '{"never": "again"}')
+    shell("hub record usage ada --use input_tokens=5 --use output_tokens=2")
+    told = [one["event"] for one in shell("hub watch --after first --timeout 0s").documents]
+    assert [one["type"] for one in told if one["type"].endswith("recorded")] == ["task_recorded", "proposal_recorded"]
+    assert next(one for one in told if one["type"] == "task_recorded")["result"] == {"files": ["a.py"]}
+    assert shell("hub get ada").document["context"]["last_proposal"] == {"outcome": "rejected", "proposal": "P-1"}
+
+
+def test_watching_goes_on_from_a_cursor(shell: Shell) -> None:
+    for number in range(3):
+        shell("hub update ada --set", f"n={number}")
+    first = shell("hub watch --after first --count 1").documents[0]
+    rest = shell("hub watch --timeout 0s --after", first["cursor"]).documents
+    assert [one["event"]["number"] for one in rest] == [2, 3]
+    assert shell("hub watch --count 1 --timeout 0s").code == EXIT_RETRY
+    gap = shell("hub watch --timeout 0s --after", "0123:77").documents[0]
+    assert [one["agent"] for one in gap["snapshot"]["contexts"]] == ["ada"]
+
+
+def test_a_deleted_agent_is_gone(shell: Shell) -> None:
+    shell("hub update ada --set a=1")
+    assert shell("hub delete ada").code == 0
+    assert shell("hub delete ada").code == EXIT_NOT_FOUND
+    assert shell("hub get ada").code == EXIT_NOT_FOUND
+
+
+def test_without_the_shared_store_it_says_so_and_goes_on(tmp_path: Path) -> None:
+    store = MemoryStore()
+    shell = Shell(tmp_path, store=store, host=store.host)
+    store.outage = StoreUnavailable("no way there", hint="look at the network")
+    answer = shell.text("hub update ada --set a=1")
+    assert answer.code == 0
+    assert "kept here until it is back" in answer.err
+    assert "this is what this machine knows" in shell.text("hub status").err
+    sick = shell("hub health")
+    assert (sick.code, sick.document["ok"]) == (EXIT_RETRY, False)
+    assert "look at the network" in shell.text("hub health").err
+    store.outage = None
+    assert [one["agent"] for one in shell("hub status").document["contexts"]] == ["ada"], "it joins by itself"
+
+
+def test_every_answer_is_one_json_object_a_line(shell: Shell) -> None:
+    shell("hub update ada --set", "text=line\nbreak \u202e")
+    for line in ("hub status", "hub get ada", "hub health"):
+        assert json.loads(shell(line).out)["schema"] == 1
+    assert "\u202e" not in shell.text("hub status").out
