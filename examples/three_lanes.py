@@ -65,7 +65,7 @@ def send(name: str, count: int) -> None:
 def story(folder: Path) -> bool:
     """Everything, from the clones to the proof."""
     token = secrets.token_hex(16)
-    ports = dict(zip((PRIMARY, FALLBACK), free_ports(2), strict=True))
+    ports: dict[str, int] = dict(zip((PRIMARY, FALLBACK), free_ports(2), strict=True))
     hub_folder = folder / "hub"
     lanes = {name: Lane(name, folder / name, token=token) for name in LANES}
     hub = Hub(hub_folder, lanes[KEEPER], ports, token=token)

@@ -21,7 +21,10 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def letter_document(letter: Letter, *, body: bool) -> dict[str, Any]:
-    """One letter; with `body` the envelope as `message`, null when its retention is over, else only its reference."""
+    """One letter; with `body` the envelope as `message`, else only its reference.
+
+    `message` is null when the retention is over, or the record cannot be read: then `problem` says why.
+    """
     whole = {"message": None if letter.envelope is None else document_of(letter.envelope)} if body else {}
     return {
         "sequence": letter.sequence,
@@ -39,6 +42,7 @@ def letter_document(letter: Letter, *, body: bool) -> dict[str, Any]:
             reply_to=letter.reply_to or None,
             ack_due=None if letter.ack_due_ms is None else iso_of_ms(letter.ack_due_ms),
             acknowledged_at=None if letter.acknowledged_at_ms is None else iso_of_ms(letter.acknowledged_at_ms),
+            problem=letter.problem or None,
         ),
         **whole,
     }
@@ -99,13 +103,14 @@ def envelope_lines(envelope: Envelope, *, number: int | None = None, state: str 
 
 
 def letter_lines(letter: Letter) -> Iterator[str]:
-    """A letter as above; one whose content is gone is told by its summary."""
+    """A letter as above; one whose content is gone, or cannot be read, is told by its summary."""
     state = "unread" if letter.unread else ""
     if letter.envelope is not None:
         yield from envelope_lines(letter.envelope, number=letter.sequence, state=state)
         return
     yield f"#{letter.sequence}  {letter.kind} from {letter.sender}  {state}".rstrip()
-    yield f"  {moment(letter.received_at_ms)}, id {letter.id}, its content is not kept any more; it began:"
+    why = f"its record cannot be read ({letter.problem})" if letter.problem else "its content is not kept any more"
+    yield f"  {moment(letter.received_at_ms)}, id {letter.id}, {why}; it began:"
     yield from body_lines(letter.summary)
 
 

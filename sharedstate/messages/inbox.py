@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from sharedstate import logs
 from sharedstate.errors import Corrupt, InvalidInput, StoreError
 from sharedstate.host import Host
 from sharedstate.ids import check_id
@@ -27,14 +28,14 @@ from sharedstate.messages.reading.books import Books, Found, View
 from sharedstate.messages.reading.model import (
     AWAITING,
     INBOXES,
+    Awaited,
     InboxState,
     inbox_journal,
     load_awaited,
     load_inbox,
-    opened,
 )
 from sharedstate.messages.wire import check_message_id
-from sharedstate.store import Decision, Snapshot, Store, Unreadable
+from sharedstate.store import Decision, Snapshot, Store, Unreadable, Versioned
 
 if TYPE_CHECKING:
     from sharedstate.messages.mailroom import Mailroom
@@ -93,9 +94,14 @@ class Inbox:
         kind: str | None = None,
         phase: str | None = None,
     ) -> Letters:
-        """Letters with a sequence above `after`, in order, at most `limit`; filtered by kind and phase, if given."""
+        """Letters with a sequence above `after`, in order, at most `limit`; filtered by kind and phase, if given.
+
+        A message whose record cannot be read hides no other: its letter tells the `problem`.
+        """
         agent = check_agent(agent)
         view = self._books.view(agent, after=None if unread_only else max(0, after))
+        if view.damaged:
+            logs.warn("the inbox of %s: %d entries cannot be read", agent, view.damaged)
         read = view.state or InboxState(agent=agent)
         chosen = (
             found
@@ -144,17 +150,27 @@ class Inbox:
     def thread(self, message: str) -> Envelopes:
         """The messages whose correlation id is exactly this one: the first, then the others as they arrived."""
         check_message_id(message)
-        found = (self._books.envelope(one) for one in (message, *self._books.linked(message)))
-        return [envelope for envelope in found if envelope is not None and envelope.correlation_id == message]
+        found: Envelopes = []
+        for one in (message, *self._books.linked(message)):
+            try:
+                envelope = self._books.envelope(one)
+            except Corrupt as error:
+                logs.warn("message %s of the thread %s cannot be read: %s", one, message, error)
+                continue
+            if envelope is not None and envelope.correlation_id == message:
+                found.append(envelope)
+        return found
 
     def overdue(self, *, sender: str | None = None, recipient: str | None = None) -> Overdues:
         """Acknowledgements that were due before now and have not come, the oldest first."""
         now_ms = self._store.now().at_ms
         late: Overdues = []
         for found in self._store.scan(AWAITING, live_only=True):
-            if isinstance(found, Unreadable):
+            try:
+                awaited = _awaited(found)
+            except Corrupt as error:
+                logs.warn("an acknowledgement that is wanted cannot be read: %s", error)
                 continue
-            awaited = load_awaited(found.value)
             due_ms = awaited.due_ms
             if awaited.acknowledged_ms is not None or due_ms is None or due_ms >= now_ms:
                 continue
@@ -251,10 +267,12 @@ class Inbox:
             if read.has_read(found.sequence):
                 continue
             try:
-                letters.append(self._letter(read, found, bodies=bodies))
-            except (StoreError, Corrupt) as error:
-                unknown.append(f"message {found.reference.id}: {error}")
-                letters.append(self._letter(read, found, bodies=False))
+                letter = self._letter(read, found, bodies=bodies)
+            except StoreError as error:
+                letter = self._letter(read, found, bodies=False).replace(problem=str(error))
+            if letter.problem:
+                unknown.append(f"message {letter.id}: {letter.problem}")
+            letters.append(letter)
         return _end_of(view, read), letters
 
     def _news(
@@ -274,14 +292,19 @@ class Inbox:
 
     def _letter(self, read: InboxState, found: Found, *, bodies: bool) -> Letter:
         reference = found.reference
-        mail = self._books.mail(reference.id) if bodies else None
-        awaited = self._books.awaited(reference.id, read.agent) if bodies and reference.ack_due_ms else None
+        envelope, awaited, problem = None, None, ""
+        try:
+            envelope = self._books.envelope(reference.id) if bodies else None
+            awaited = self._books.awaited(reference.id, read.agent) if bodies and reference.ack_due_ms else None
+        except Corrupt as error:
+            problem = str(error) or error.code
         return Letter(
             sequence=found.sequence,
             received_at_ms=found.received_ms,
             unread=not read.has_read(found.sequence),
-            envelope=None if mail is None else opened(mail),
+            envelope=envelope,
             acknowledged_at_ms=None if awaited is None else awaited.acknowledged_ms,
+            problem=problem,
             **{name: value for name, value in reference.fields().items() if name != "received_ms"},
         )
 
@@ -333,6 +356,12 @@ def check_agent(agent: object) -> str:
     if name == EVERYBODY:
         raise InvalidInput("* means everybody; only an agent has an inbox")
     return name
+
+
+def _awaited(found: Versioned | Unreadable) -> Awaited:
+    if isinstance(found, Unreadable):
+        raise Corrupt(f"{found.name}: {found.reason}")
+    return load_awaited(found.value)
 
 
 def _watermark(answer: InboxState | policy.Refusal) -> Watermark:

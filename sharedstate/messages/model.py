@@ -222,8 +222,8 @@ class Letter(Value):
     """One message in somebody's inbox: its `sequence` there (1, 2, 3 …), read or not, the envelope.
 
     `envelope` is None when it was not asked for, or when only its reference is left (removed after its retention); what
-    follows it stays, with the first 200 characters of the body as `summary`. `acknowledged_at_ms` is only known for a
-    message that wanted an acknowledgement.
+    follows it stays, with the first 200 characters of the body as `summary`; or when its record cannot be read, and
+    `problem` says why. `acknowledged_at_ms` is only known for a message that wanted an acknowledgement.
     """
 
     sequence: int
@@ -241,6 +241,7 @@ class Letter(Value):
     ack_due_ms: int | None = None
     summary: str = ""
     acknowledged_at_ms: int | None = None
+    problem: str = ""
 
 
 class Unread(Value):

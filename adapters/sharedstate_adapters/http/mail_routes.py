@@ -16,6 +16,7 @@ from sharedstate_adapters.http.calls import Answer, Call, Query, Route, failure
 
 PAGE_BYTES_MAX: Final = 6 * 1024 * 1024  # an answer stays below what clients read (16 MiB), escapes included
 PAGE_MAX: Final = 1_000
+_PROBLEM_CHARACTERS_MAX: Final = 200
 _SEQUENCE_MAX: Final = jsonio.COUNT_MAX
 _AFTER: Final = Query(
     name="after", about="Only what comes after this place.", kind="number", default=0, low=0, high=_SEQUENCE_MAX
@@ -71,6 +72,7 @@ def unread(call: Call) -> Answer:
     letters = call.state.inbox.list(agent, unread_only=True, after=after, limit=limit + 1)
     known = [letter for letter in letters if letter.sequence <= seen.up_to]  # what came since belongs to the next look
     page, next_after = _page(known, limit)
+    problems = [f"message {letter['id']}: {letter['problem']}" for letter in page if "problem" in letter]
     document = {
         "agent": agent,
         "store": call.store_id,
@@ -79,7 +81,7 @@ def unread(call: Call) -> Answer:
         "letters": page,
         "next_after": next_after,
         "guidance": [],
-        "unknown": seen.unknown,
+        "unknown": "; ".join(filter(None, (seen.unknown, *problems))),
     }
     return Answer(status=200, document=document)
 
@@ -142,7 +144,25 @@ def _letter(letter: Letter) -> dict[str, Any]:
     }
     if letter.acknowledged_at_ms is not None:
         document["acknowledged_at"] = iso_of_ms(letter.acknowledged_at_ms)
+    if letter.problem:
+        document["problem"] = letter.problem[:_PROBLEM_CHARACTERS_MAX]
+    if letter.envelope is None:
+        document["gist"] = _gist(letter)
     return document
+
+
+def _gist(letter: Letter) -> dict[str, Any]:
+    """What the inbox still knows of a message that is not kept any more, or cannot be read."""
+    told = {
+        "from": letter.sender,
+        "kind": letter.kind,
+        "lane": letter.lane,
+        "phase": letter.phase,
+        "correlation_id": letter.correlation_id,
+        "reply_to": letter.reply_to,
+        "summary": letter.summary,
+    }
+    return {name: text for name, text in told.items() if text}
 
 
 ROUTES: Final = (

@@ -10,9 +10,10 @@ from sharedstate import jsonio, logs
 from sharedstate.clock import ms_of_iso
 from sharedstate.errors import Corrupt, InvalidInput, SharedStateError, StoreUnavailable
 from sharedstate.host import Host
-from sharedstate.ids import fingerprint
+from sharedstate.ids import check_id, fingerprint
+from sharedstate.messages.inbox import IDS_MAX, check_agent
 from sharedstate.messages.model import Envelope, Letter, Unread, Watermark
-from sharedstate.messages.wire import envelope_of
+from sharedstate.messages.wire import check_message_id, check_word, envelope_of
 from sharedstate.settings import Settings
 from sharedstate.store import Decision, Snapshot, Store
 from sharedstate_adapters.http.exchange import Endpoint, Silent
@@ -22,11 +23,12 @@ PAGES_MAX: Final = 10_000
 TIMEOUT_S: Final = 10.0
 _SUMMARY_CHARACTERS: Final = 200
 _MEMORY: Final = "gateways"
+_NO_SUCH_THING: Final = "not_found"
 Letters = list[Letter]  # by name: inside the classes `list` is a method
 Envelopes = list[Envelope]
 
 
-class _NothingThere(InvalidInput):
+class _NothingThere(StoreUnavailable):
     """The gateway has no such thing."""
 
 
@@ -50,15 +52,17 @@ class HttpInbox:
     def unread(self, agent: str) -> tuple[Unread, str]:
         """What an agent has not acknowledged, and the id of the store that says so."""
         letters: list[Letter] = []
+        unknown: dict[str, None] = {}  # of every page, each once
         page: Mapping[str, Any] = {}
         for page in self._pages(f"/v1/agents/{_segment(agent)}/unread", "limit=1000"):
             letters += map(_letter, _list(page, "letters"))
+            unknown |= dict.fromkeys([str(page.get("unknown", ""))])
         seen = Unread(
             agent=agent,
             count=max(len(letters), _number(page, "count")),
             up_to=_number(page, "up_to"),
             letters=tuple(letters),
-            unknown=str(page.get("unknown", "")),
+            unknown="; ".join(filter(None, unknown)),
         )
         return seen, str(page.get("store", ""))
 
@@ -161,13 +165,14 @@ class UnionInbox:
 
         `up_to` is 0 where there are several stores.
         """
+        agent = check_agent(agent)
         seen: dict[str, Unread] = {}
         away: list[tuple[HttpInbox, str]] = []
         for inbox in self._inboxes:
             try:
                 told, store = inbox.unread(agent)
-            except StoreUnavailable as error:
-                away.append((inbox, str(error)))
+            except (StoreUnavailable, InvalidInput) as error:
+                away.append((inbox, _told(inbox, error)))
                 continue
             self._remember(inbox, store)
             seen.setdefault(store or inbox.name, told)
@@ -185,12 +190,14 @@ class UnionInbox:
 
     def list(self, agent: str, **options: Any) -> tuple[Letters, str]:
         """An agent's letters everywhere, by the time of their making, and what could not be asked."""
+        agent = check_agent(agent)
         found: list[Letter] = []
         unknown = self._each(lambda inbox: found.extend(inbox.list(agent, **options)))
         return _union(found), unknown
 
     def thread(self, message: str) -> tuple[Envelopes, str]:
         """The messages of a thread everywhere, by the time of their making, and what could not be asked."""
+        check_message_id(message)
         found: list[Envelope] = []
         unknown = self._each(lambda inbox: found.extend(inbox.thread(message)))
         once = {one.id: one for one in found}
@@ -198,6 +205,7 @@ class UnionInbox:
 
     def ack(self, agent: str, *, up_to: int | None = None, ids: Sequence[str] = ()) -> str:
         """Acknowledge everywhere; returns what could not be asked. By a sequence only where all is one store."""
+        agent = check_agent(agent)
         if up_to is None:
             return self._each(lambda inbox: _ack_held(inbox, agent, ids))
         stores = {self._store_of(inbox, agent) for inbox in self._inboxes}
@@ -212,7 +220,7 @@ class UnionInbox:
             try:
                 inbox.ack(agent, up_to=up_to, store="" if store == inbox.name else store)
             except StoreUnavailable as error:
-                unknown.append(str(error))
+                unknown.append(_told(inbox, error))
                 continue
             return ""
         return "; ".join(unknown)
@@ -231,8 +239,8 @@ class UnionInbox:
         for inbox in self._inboxes:
             try:
                 act(inbox)
-            except StoreUnavailable as error:
-                away.append((inbox, str(error)))
+            except (StoreUnavailable, InvalidInput) as error:  # what is asked has been checked: it is no good gateway
+                away.append((inbox, _told(inbox, error)))
             else:
                 answered.add(self._remembered(inbox))
         return "; ".join(reason for inbox, reason in away if self._remembered(inbox) not in answered)
@@ -240,7 +248,7 @@ class UnionInbox:
     def _store_of(self, inbox: HttpInbox, agent: str) -> str:
         try:
             store = inbox.unread(agent)[1]
-        except StoreUnavailable:
+        except (StoreUnavailable, InvalidInput):
             return self._remembered(inbox)
         self._remember(inbox, store)
         return store or inbox.name
@@ -273,8 +281,8 @@ def _ack_held(inbox: HttpInbox, agent: str, ids: Sequence[str]) -> None:
     """Of these ids, acknowledge those that are unread there; a gateway refuses what it does not hold."""
     unread = {letter.id for letter in inbox.unread(agent)[0].letters}
     held = [one for one in ids if one in unread]
-    if held:
-        inbox.ack(agent, ids=held)
+    for start in range(0, len(held), IDS_MAX):
+        inbox.ack(agent, ids=held[start : start + IDS_MAX])
 
 
 def _union(letters: Iterable[Letter]) -> Letters:
@@ -293,14 +301,19 @@ def _letter(told: object) -> Letter:
     try:
         raw = told.get("message")
         envelope = None if raw is None else envelope_of(raw)
+        identity = check_message_id(told.get("id"))  # it is shown in commands to be copied
+        if envelope is not None and envelope.id != identity:
+            raise InvalidInput(f"it holds the message {envelope.id}")
         acknowledged = told.get("acknowledged_at")
         letter = Letter(
             sequence=_number(told, "sequence"),
-            id=str(told["id"]),
+            id=identity,
             received_at_ms=ms_of_iso(told["received_at"]),
             unread=told.get("unread") is True,
             envelope=envelope,
             acknowledged_at_ms=None if acknowledged is None else ms_of_iso(acknowledged),
+            problem=str(told.get("problem", ""))[:_SUMMARY_CHARACTERS],
+            **_gist(told.get("gist", {})),
         )
     except (InvalidInput, KeyError, TypeError, ValueError) as error:
         raise StoreUnavailable(f"the gateway's answer holds a letter that is none: {error}") from None
@@ -311,15 +324,33 @@ def _letter(told: object) -> Letter:
     return letter.replace(**same, summary=envelope.body[:_SUMMARY_CHARACTERS])
 
 
+def _gist(told: object) -> dict[str, Any]:
+    """What a gateway tells of a letter whose envelope it cannot give."""
+    if not isinstance(told, dict):
+        raise InvalidInput("the gist of a letter is an object")
+    names = ("lane", "phase", "correlation_id", "reply_to", "summary")
+    gist: dict[str, Any] = {name: str(told.get(name, ""))[:_SUMMARY_CHARACTERS] for name in names}
+    if told:
+        gist["sender"] = check_id(told.get("from"), what="sender")
+        gist["kind"] = check_word(told.get("kind", "message"), what="kind")
+    return gist
+
+
 def _fault(name: str, status: int, document: Mapping[str, Any]) -> SharedStateError:
     error = document.get("error")
     told = error if isinstance(error, dict) else {}
     text = f"{name}: HTTP {status}: {str(told.get('message', ''))[:200]}"
-    if status == 404:
+    if status == 404 and told.get("code") == _NO_SUCH_THING:
         return _NothingThere(text)
     if status in (400, 409):
         return InvalidInput(text, hint=str(told.get("hint", ""))[:200])
     return StoreUnavailable(text)
+
+
+def _told(inbox: HttpInbox, error: SharedStateError) -> str:
+    """Why a gateway could not be asked, with its name."""
+    text = str(error)
+    return text if inbox.name in text else f"{inbox.name}: {text}"
 
 
 def _list(document: Mapping[str, Any], name: str) -> Sequence[Any]:

@@ -167,6 +167,8 @@ _LETTER: Final = {
         "unread": {"type": "boolean"},
         "acknowledged_at": _MOMENT,
         "message": {"anyOf": [{"$ref": "#/components/schemas/Message"}, {"type": "null"}]},
+        "gist": {"type": "object", "description": "Without a message: what is still known of it."},
+        "problem": {"type": "string", "description": "Why its record cannot be read."},
     },
 }
 _LETTERS: Final = {"type": "array", "items": _LETTER}

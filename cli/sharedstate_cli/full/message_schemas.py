@@ -57,7 +57,7 @@ class Rejection(NotOk):
 
 
 class LetterField(Open):
-    """One letter. `message` only where bodies are told; null when it is not kept any more."""
+    """One letter. `message` only where bodies are told; null when it is not kept any more, or has a `problem`."""
 
     sequence: Fence
     id: str
@@ -73,6 +73,7 @@ class LetterField(Open):
     reply_to: str | None = None
     ack_due: Moment | None = None
     acknowledged_at: Moment | None = None
+    problem: str | None = None
     message: MessageField | None = None
 
 

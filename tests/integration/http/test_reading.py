@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +98,105 @@ def test_a_wrong_token_is_no_empty_inbox(strangers: Pair) -> None:
     with pytest.raises(StoreUnavailable):
         inbox.unread("desk/u")
     assert "401" in UnionInbox([inbox]).unread("desk/u").unknown
+
+
+# What is no gateway of ours, or a bad one
+
+
+@contextmanager
+def saying(status: int, body: bytes) -> Generator[str]:
+    """A server that answers every request alike."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - reason: its name in the library
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    "status, body",
+    [
+        *[(status, b"") for status in (200, 204, 301, 401, 500)],
+        *[(status, b"<html>") for status in (200, 404, 503)],
+        *[(status, b'{"error": {"code": "other", "message": "no"}}') for status in (200, 400, 403, 404, 405, 409, 421)],
+        (404, b'{"error": {"code": "not_found", "message": "no"}}'),
+    ],
+)
+def test_a_server_that_is_no_gateway_is_unknown_and_spoils_no_other(strangers: Pair, status: int, body: bytes) -> None:
+    number = status * 1000 + len(body)
+    agent, mine = f"desk/{number}", letter(number)["message_id"]
+    strangers[0].send(letter(number, to=agent))
+    with saying(status, body) as url:
+        inbox = union(strangers[0], also=url)
+        seen = inbox.unread(agent)
+        assert ([one.id for one in seen.letters], url in seen.unknown) == ([mine], True)
+        letters, unknown = inbox.list(agent)
+        assert ([one.id for one in letters], url in unknown) == ([mine], True)
+        messages, unknown = inbox.thread(mine)
+        assert ([one.id for one in messages], url in unknown) == ([mine], b"not_found" not in body)
+        with pytest.raises(InvalidInput):
+            inbox.ack(agent, up_to=1)
+        assert url in inbox.ack(agent, ids=[mine])
+        assert union(strangers[0]).unread(agent).count == 0
+
+
+def page(**changes: Any) -> bytes:
+    told = {"sequence": 1, "id": letter(1)["message_id"], "received_at": "2026-01-01T00:00:00Z", "unread": True}
+    whole = {"letters": [{**told, "message": None, **changes}], "count": 1, "up_to": 1, "next_after": None}
+    return json.dumps(whole).encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "$(touch x)"},
+        {"id": 7},
+        {"id": letter(2)["message_id"], "message": letter(1)},
+        {"message": {**letter(1), "to": []}},
+        {"gist": {"from": "", "kind": "message"}},
+        {"gist": {"from": "eve", "kind": "a b"}},
+        {"gist": []},
+        {"received_at": "now"},
+        {"sequence": -1},
+    ],
+)
+def test_a_letter_that_is_none_is_unknown(changes: dict[str, Any]) -> None:
+    with saying(200, page(**changes)) as url:
+        seen = UnionInbox([HttpInbox(url)]).unread("desk/bob")
+        assert (seen.letters, url in seen.unknown) == ((), True)
+
+
+def test_what_a_gateway_cannot_read_is_told_with_what_it_knows(tmp_path: Path) -> None:
+    gateway = RealGateway(tmp_path / "state", "--allow-write")
+    try:
+        for number in (1, 2):
+            gateway.send(letter(number, body=f"number {number}"))
+        [mail] = (tmp_path / "state").rglob(f"mail/**/{letter(1)['message_id']}*.json")
+        mail.write_bytes(b"{")
+        for _ in range(2):
+            seen = HttpInbox(gateway.url, token=TOKEN).unread("desk/bob")[0]
+            assert (seen.count, seen.up_to) == (2, 2)
+            assert letter(1)["message_id"] in seen.unknown
+            bad, good = seen.letters
+            assert (bad.envelope, bad.sender, bad.summary) == (None, "desk/ada", "number 1")
+            assert bad.problem
+            assert (good.problem, good.summary) == ("", "number 2")
+    finally:
+        gateway.end()
