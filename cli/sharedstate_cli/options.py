@@ -162,3 +162,28 @@ JOB: Final = Param(
     default="both",
     about="Which one; a sync only where a repository is configured.",
 )
+# `merge-driver`
+MERGE: Final = (
+    Param(name="files", metavar="FILE", many=True, ids="file", about="BASE OURS THEIRS [PATH], as git gives them."),
+    Param(
+        name="repair",
+        flags=("--repair",),
+        kind="flag",
+        default=False,
+        about="Take the conflict markers out of each FILE instead.",
+    ),
+    Param(
+        name="install",
+        flags=("--install",),
+        kind="flag",
+        default=False,
+        about="Print the lines that make git call it; changes nothing.",
+    ),
+    Param(
+        name="apply",
+        flags=("--apply",),
+        kind="flag",
+        default=False,
+        about="With --install: put them into the configuration of this clone.",
+    ),
+)

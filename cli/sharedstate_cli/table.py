@@ -15,6 +15,7 @@ from sharedstate_cli.options import (
     JOB,
     LEASE,
     LIVE_OR_STDIN,
+    MERGE,
     OWNER,
     REOPEN,
     REPO,
@@ -320,6 +321,14 @@ COMMANDS: Final[tuple[Command, ...]] = (
             ),
         ),
         details="Importing twice changes nothing.",
+    ),
+    Command(
+        name="merge-driver",
+        about="Merge files of shared state that are kept in branches.",
+        handler="sharedstate_cli.verbs.merge_driver:merge_driver",
+        params=MERGE,
+        details="The result goes into OURS. Exit code 0: merged; 1: a person must look. No fence is lowered, no value "
+        "lost.",
     ),
     Command(
         name="doctor",
