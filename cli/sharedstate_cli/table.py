@@ -34,6 +34,32 @@ TIMELINE: Final = (
     ),
 )
 
+# `merge-driver`
+MERGE: Final = (
+    Param(name="files", metavar="FILE", many=True, ids="file", about="BASE OURS THEIRS [PATH], as git gives them."),
+    Param(
+        name="repair",
+        flags=("--repair",),
+        kind="flag",
+        default=False,
+        about="Take the conflict markers out of each FILE instead.",
+    ),
+    Param(
+        name="install",
+        flags=("--install",),
+        kind="flag",
+        default=False,
+        about="Print the lines that make git call it; changes nothing.",
+    ),
+    Param(
+        name="apply",
+        flags=("--apply",),
+        kind="flag",
+        default=False,
+        about="With --install: put them into the configuration of this clone.",
+    ),
+)
+
 SCHEMAS: Final = (
     "record",
     "event",
@@ -169,6 +195,14 @@ COMMANDS: Final[tuple[Command, ...]] = (
             ),
         ),
         details="Importing twice changes nothing.",
+    ),
+    Command(
+        name="merge-driver",
+        about="Merge files of shared state that are kept in branches.",
+        handler="sharedstate_cli.verbs.merge_driver:merge_driver",
+        params=MERGE,
+        details="The result goes into OURS. Exit code 0: merged; 1: a person must look. No fence is lowered, no value "
+        "lost.",
     ),
     Command(
         name="doctor",
