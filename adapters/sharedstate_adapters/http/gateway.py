@@ -59,6 +59,7 @@ class Gateway:
         self._writes = writes
         self._hosts = _LOOPBACK | {host.lower() for host in hosts}
         self._health = Health(state, writes=writes)
+        self._looking: asyncio.Future[tuple[bool, dict[str, Any]]] | None = None
         self._store_id = ""
         self.routes = (*mail_routes.ROUTES, *task_routes.ROUTES, *self._own_routes())
         self.app = Starlette(
@@ -78,7 +79,7 @@ class Gateway:
                 path="/health",
                 name="health",
                 about="Whether the stores answer: real round trips, at most one a second.",
-                handler=lambda _: self._healthy(detailed=True),
+                handler=lambda _: _health_of(self._health.look(), detailed=True),
                 answer="Health",
                 open=True,
             ),
@@ -92,13 +93,14 @@ class Gateway:
             ),
         )
 
-    def _healthy(self, *, detailed: bool) -> Answer:
-        ok, checks = self._health.look()
-        document: dict[str, Any] = {"ok": ok, "checks": checks} if detailed else {"ok": ok}
-        if not ok:
-            error = {"code": "unhealthy", "message": "a store does not answer", "hint": "", "retryable": True}
-            document["error"] = error
-        return Answer(status=200 if ok else 503, document=document)
+    async def _healthy(self, route: Route, request: Request) -> Answer:
+        """Everybody may ask, also without the token: all who ask share one look, in one thread."""
+        known = self._is_known(request)
+        if known:
+            read_query(route, request.query_params.multi_items())
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(run_in_threadpool(self._health.look))
+        return _health_of(await asyncio.shield(self._looking), detailed=known)
 
     # From a request to a call
 
@@ -112,7 +114,9 @@ class Gateway:
         identity = _request_id(request, self._state)
         try:
             answer = self._turned_away(route, request)
-            if answer is None:
+            if answer is None and route.open:
+                answer = await self._healthy(route, request)
+            elif answer is None:
                 answer = await self._handled(route, request)
         except SharedStateError as error:
             answer = _of_error(error)
@@ -134,7 +138,7 @@ class Gateway:
             return failure(403, code="wrong_origin", message="requests of other web pages are refused")
         if not self._is_known(request):
             if route.open:
-                return self._healthy(detailed=False)
+                return None
             hint = "send the token of the gateway as `Authorization: Bearer …`"
             return failure(401, code="unauthorized", message="no valid bearer token", hint=hint)
         if route.writes and not self._writes:
@@ -186,6 +190,15 @@ class Gateway:
     async def _unexpected(self, request: Request, error: Exception) -> Response:
         answer = failure(500, code="unexpected", message="unexpected; the gateway's log has this request id")
         return _response(answer, _request_id(request, self._state))
+
+
+def _health_of(seen: tuple[bool, dict[str, Any]], *, detailed: bool) -> Answer:
+    ok, checks = seen
+    document: dict[str, Any] = {"ok": ok, "checks": checks} if detailed else {"ok": ok}
+    if not ok:
+        error = {"code": "unhealthy", "message": "a store does not answer", "hint": "", "retryable": True}
+        document["error"] = error
+    return Answer(status=200 if ok else 503, document=document)
 
 
 async def _body(request: Request) -> bytes | None:
