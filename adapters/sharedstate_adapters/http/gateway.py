@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -131,6 +131,9 @@ class Gateway:
 
     def _turned_away(self, route: Route, request: Request) -> Answer | None:
         """Why a request is not looked at any further, or None."""
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            answer = failure(400, code="two_lengths", message="a body with both Content-Length and Transfer-Encoding")
+            return answer.replace(headers={"Connection": "close"})  # what follows is nobody's request
         if _host_of(request.headers.get("host", "")) not in self._hosts:
             return failure(421, code="wrong_host", message="this gateway is not addressed by that name")
         origin = request.headers.get("origin")
@@ -152,6 +155,8 @@ class Gateway:
 
     async def _handled(self, route: Route, request: Request) -> Answer:
         query = read_query(route, request.query_params.multi_items())
+        if not _is_text(request.scope.get("raw_path", b"")):
+            return failure(400, code="invalid_input", message="the path is not UTF-8")
         if route.body and _media_type(request) != "application/json":
             return failure(415, code="not_json", message="the body must be application/json")
         try:
@@ -245,6 +250,15 @@ def _request_id(request: Request, state: SharedState) -> str:
     given = request.headers.get("x-request-id", "")
     plain = given.isascii() and given.replace("-", "").replace("_", "").isalnum()
     return given if plain and len(given) <= _REQUEST_ID_MAX else state.host.entropy(8).hex()
+
+
+def _is_text(raw_path: bytes) -> bool:
+    """Whether the path is UTF-8: the server would read any other bytes as one and the same name."""
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _host_of(netloc: str) -> str:

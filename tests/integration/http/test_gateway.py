@@ -230,6 +230,21 @@ def test_a_body_of_no_told_length_is_bounded_too(refusing: RealGateway) -> None:
     assert refusing.ask("GET", "/health").status == 200
 
 
+def test_a_body_of_two_lengths_is_refused_and_nothing_after_it_is_a_request(refusing: RealGateway) -> None:
+    """A proxy in front that believes the other length would let one client's body be another's request."""
+    head = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    smuggled = f"GET /v1/tasks HTTP/1.1\r\n{head}\r\n"
+    with socket.create_connection(("127.0.0.1", refusing.port), timeout=WAIT_S) as sock:
+        lengths = f"Content-Length: {5 + len(smuggled)}\r\nTransfer-Encoding: chunked\r\n"
+        kind = "Content-Type: application/json\r\n"
+        sock.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}{kind}{lengths}\r\n0\r\n\r\n{smuggled}".encode())
+        answer = b""
+        while piece := sock.recv(65_536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_only_json_is_taken(refusing: RealGateway, kind: str | None) -> None:
     assert refusing.ask("POST", place("desk/bob", "ack"), raw=JSON_BODY, Content_Type=kind).status == 415
@@ -245,6 +260,7 @@ def test_only_json_is_taken(refusing: RealGateway, kind: str | None) -> None:
         ("/v1/tasks?lim=1", 400),
         ("/v1/tasks?status=open", 400),
         ("/v1/tasks/%00", 400),
+        ("/v1/agents/%ff/inbox", 400),
         ("/v1/tasks/nix", 404),
         ("/v1/nix", 404),
         ("/v1/agents/*/unread", 400),
