@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from sharedstate.clock import Instant
 from sharedstate.errors import InvalidInput
-from sharedstate.ids import check_id
 from sharedstate.messages.model import ACK_DUE_MS_MAX, PRIORITY_MAX, PRIORITY_MIN, Draft, Envelope
 from sharedstate.messages.records import ENDPOINT_CHARACTERS_MAX, ENDPOINTS_MAX
-from sharedstate.messages.wire import check_body, check_message_id, check_recipients, check_word
+from sharedstate.messages.wire import check_body, check_message_id, check_recipients, check_sender, check_word
 
 
 def drafted(
@@ -48,7 +47,7 @@ def check_draft(draft: Draft) -> Draft:
     if type(draft.priority) is not int or not PRIORITY_MIN <= draft.priority <= PRIORITY_MAX:
         raise InvalidInput(f"priority: a whole number from {PRIORITY_MIN} to {PRIORITY_MAX}")
     return draft.replace(
-        sender=check_id(draft.sender, what="sender"),
+        sender=check_sender(draft.sender),
         recipients=check_recipients(draft.recipients),
         body=check_body(draft.body),
         kind=check_word(draft.kind, what="kind") or "message",

@@ -63,6 +63,14 @@ def check_message_id(text: object, *, what: str = "message id") -> str:
     return text
 
 
+def check_sender(name: object) -> str:
+    """One agent's name, or `InvalidInput`: `*` is everybody, and an answer to it would go to all."""
+    sender = check_id(name, what="sender")
+    if sender == EVERYBODY:
+        raise InvalidInput("* means everybody; a message is from one agent")
+    return sender
+
+
 def check_recipients(names: object) -> tuple[str, ...]:
     """1 to 100 distinct recipients in the order given, or `*` alone. Raises `InvalidInput`."""
     if isinstance(names, str):
@@ -134,7 +142,7 @@ def envelope_of(document: Mapping[str, Any]) -> Envelope:
     reply_to = document.get("reply_to")
     return Envelope(
         id=identity,
-        sender=check_id(document.get("from"), what="sender"),
+        sender=check_sender(document.get("from")),
         recipients=check_recipients(document.get("to")),
         kind=check_word(document.get("kind", "message"), what="kind") or "message",
         body=check_body(document.get("body")),

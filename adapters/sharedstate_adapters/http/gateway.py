@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -59,6 +59,7 @@ class Gateway:
         self._writes = writes
         self._hosts = _LOOPBACK | {host.lower() for host in hosts}
         self._health = Health(state, writes=writes)
+        self._looking: asyncio.Future[tuple[bool, dict[str, Any]]] | None = None
         self._store_id = ""
         self.routes = (*mail_routes.ROUTES, *task_routes.ROUTES, *self._own_routes())
         self.app = Starlette(
@@ -78,7 +79,7 @@ class Gateway:
                 path="/health",
                 name="health",
                 about="Whether the stores answer: real round trips, at most one a second.",
-                handler=lambda _: self._healthy(detailed=True),
+                handler=lambda _: _health_of(self._health.look(), detailed=True),
                 answer="Health",
                 open=True,
             ),
@@ -92,13 +93,14 @@ class Gateway:
             ),
         )
 
-    def _healthy(self, *, detailed: bool) -> Answer:
-        ok, checks = self._health.look()
-        document: dict[str, Any] = {"ok": ok, "checks": checks} if detailed else {"ok": ok}
-        if not ok:
-            error = {"code": "unhealthy", "message": "a store does not answer", "hint": "", "retryable": True}
-            document["error"] = error
-        return Answer(status=200 if ok else 503, document=document)
+    async def _healthy(self, route: Route, request: Request) -> Answer:
+        """Everybody may ask, also without the token: all who ask share one look, in one thread."""
+        known = self._is_known(request)
+        if known:
+            read_query(route, request.query_params.multi_items())
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(run_in_threadpool(self._health.look))
+        return _health_of(await asyncio.shield(self._looking), detailed=known)
 
     # From a request to a call
 
@@ -112,7 +114,9 @@ class Gateway:
         identity = _request_id(request, self._state)
         try:
             answer = self._turned_away(route, request)
-            if answer is None:
+            if answer is None and route.open:
+                answer = await self._healthy(route, request)
+            elif answer is None:
                 answer = await self._handled(route, request)
         except SharedStateError as error:
             answer = _of_error(error)
@@ -127,6 +131,9 @@ class Gateway:
 
     def _turned_away(self, route: Route, request: Request) -> Answer | None:
         """Why a request is not looked at any further, or None."""
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            answer = failure(400, code="two_lengths", message="a body with both Content-Length and Transfer-Encoding")
+            return answer.replace(headers={"Connection": "close"})  # what follows is nobody's request
         if _host_of(request.headers.get("host", "")) not in self._hosts:
             return failure(421, code="wrong_host", message="this gateway is not addressed by that name")
         origin = request.headers.get("origin")
@@ -134,7 +141,7 @@ class Gateway:
             return failure(403, code="wrong_origin", message="requests of other web pages are refused")
         if not self._is_known(request):
             if route.open:
-                return self._healthy(detailed=False)
+                return None
             hint = "send the token of the gateway as `Authorization: Bearer …`"
             return failure(401, code="unauthorized", message="no valid bearer token", hint=hint)
         if route.writes and not self._writes:
@@ -148,6 +155,8 @@ class Gateway:
 
     async def _handled(self, route: Route, request: Request) -> Answer:
         query = read_query(route, request.query_params.multi_items())
+        if not _is_text(request.scope.get("raw_path", b"")):
+            return failure(400, code="invalid_input", message="the path is not UTF-8")
         if route.body and _media_type(request) != "application/json":
             return failure(415, code="not_json", message="the body must be application/json")
         try:
@@ -186,6 +195,15 @@ class Gateway:
     async def _unexpected(self, request: Request, error: Exception) -> Response:
         answer = failure(500, code="unexpected", message="unexpected; the gateway's log has this request id")
         return _response(answer, _request_id(request, self._state))
+
+
+def _health_of(seen: tuple[bool, dict[str, Any]], *, detailed: bool) -> Answer:
+    ok, checks = seen
+    document: dict[str, Any] = {"ok": ok, "checks": checks} if detailed else {"ok": ok}
+    if not ok:
+        error = {"code": "unhealthy", "message": "a store does not answer", "hint": "", "retryable": True}
+        document["error"] = error
+    return Answer(status=200 if ok else 503, document=document)
 
 
 async def _body(request: Request) -> bytes | None:
@@ -232,6 +250,15 @@ def _request_id(request: Request, state: SharedState) -> str:
     given = request.headers.get("x-request-id", "")
     plain = given.isascii() and given.replace("-", "").replace("_", "").isalnum()
     return given if plain and len(given) <= _REQUEST_ID_MAX else state.host.entropy(8).hex()
+
+
+def _is_text(raw_path: bytes) -> bool:
+    """Whether the path is UTF-8: the server would read any other bytes as one and the same name."""
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _host_of(netloc: str) -> str:

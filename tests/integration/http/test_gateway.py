@@ -6,7 +6,9 @@ import fcntl
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -228,6 +230,21 @@ def test_a_body_of_no_told_length_is_bounded_too(refusing: RealGateway) -> None:
     assert refusing.ask("GET", "/health").status == 200
 
 
+def test_a_body_of_two_lengths_is_refused_and_nothing_after_it_is_a_request(refusing: RealGateway) -> None:
+    """A proxy in front that believes the other length would let one client's body be another's request."""
+    head = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+    smuggled = f"GET /v1/tasks HTTP/1.1\r\n{head}\r\n"
+    with socket.create_connection(("127.0.0.1", refusing.port), timeout=WAIT_S) as sock:
+        lengths = f"Content-Length: {5 + len(smuggled)}\r\nTransfer-Encoding: chunked\r\n"
+        kind = "Content-Type: application/json\r\n"
+        sock.sendall(f"POST /v1/messages HTTP/1.1\r\n{head}{kind}{lengths}\r\n0\r\n\r\n{smuggled}".encode())
+        answer = b""
+        while piece := sock.recv(65_536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_only_json_is_taken(refusing: RealGateway, kind: str | None) -> None:
     assert refusing.ask("POST", place("desk/bob", "ack"), raw=JSON_BODY, Content_Type=kind).status == 415
@@ -243,6 +260,7 @@ def test_only_json_is_taken(refusing: RealGateway, kind: str | None) -> None:
         ("/v1/tasks?lim=1", 400),
         ("/v1/tasks?status=open", 400),
         ("/v1/tasks/%00", 400),
+        ("/v1/agents/%ff/inbox", 400),
         ("/v1/tasks/nix", 404),
         ("/v1/nix", 404),
         ("/v1/agents/*/unread", 400),
@@ -281,3 +299,58 @@ def test_health_is_red_when_a_store_does_not_answer(tmp_path: Path) -> None:
         assert gateway.send(letter(1)).status == 201
     finally:
         assert gateway.end() == 0
+
+
+def test_a_store_that_hangs_holds_up_nobody_who_does_not_need_it(tmp_path: Path) -> None:
+    """Whoever can reach the port may ask for /health; asking must not stop the gateway while a lock is held."""
+    gateway = RealGateway(tmp_path / "state", "--allow-write", env={"SHARED_STATE_LOCK_TIMEOUT_MS": "6000"})
+    try:
+        assert gateway.ask("POST", place("desk/bob", "ack"), {"up_to": 0}).status == 200
+        assert gateway.ask("GET", "/health").status == 200
+        held = [path.open("rb") for path in (gateway.root / "local" / "locks").iterdir()]
+        for one in held:
+            fcntl.flock(one, fcntl.LOCK_EX)
+        threading.Event().wait(1.1)  # a look is believed for a second
+        asked = [
+            threading.Thread(target=gateway.ask, args=("GET", "/health"), kwargs={"Authorization": token})
+            for token in (None, f"Bearer {TOKEN}")
+        ]
+        for thread in asked:
+            thread.start()
+        threading.Event().wait(0.3)
+        began = time.monotonic()
+        assert gateway.ask("GET", "/v1/schema").status == 200
+        assert time.monotonic() - began < 3
+        for one in held:
+            one.close()
+        for thread in asked:
+            thread.join(WAIT_S)
+    finally:
+        gateway.end()
+
+
+def test_connections_that_say_nothing_are_closed_and_keep_nobody_out(tmp_path: Path) -> None:
+    """Whoever can reach the port could else keep everybody out, with 200 of them and no token."""
+    gateway = RealGateway(tmp_path / "state")
+    try:
+        silent = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(210)]
+        for one in silent[::2]:
+            one.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+        deadline = time.monotonic() + 30
+        while _status(gateway) != 200:
+            assert time.monotonic() < deadline, "kept out"
+            threading.Event().wait(0.5)
+        for one in silent:
+            one.close()
+    finally:
+        gateway.end()
+
+
+def _status(gateway: RealGateway) -> int:
+    """Of /health; the refusal of a full server is no JSON."""
+    connection = HTTPConnection("127.0.0.1", gateway.port, timeout=WAIT_S)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -66,6 +69,37 @@ def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     while _lives(child):
         assert time.monotonic() < deadline, "the program's child outlived it"
         time.sleep(0.05)
+
+
+def test_a_program_may_complain_without_end_and_only_its_last_words_are_kept() -> None:
+    code = "import os, sys; [os.write(2, b'x' * 65536) for _ in range(3200)]; os.write(2, b'at last'); sys.exit(75)"
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer = python(code).deliver(ENVELOPE, timeout_s=30)
+    assert isinstance(answer, Deferred)
+    assert answer.reason.endswith("at last")
+    assert len(answer.reason) < 500
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000
+
+
+def test_the_exit_code_counts_although_something_goes_on_in_the_background(tmp_path: Path) -> None:
+    """A program that leaves a server of its own behind has its standard error open for as long as that lives."""
+    code = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']);"
+        "open(sys.argv[1], 'w').write(str(child.pid)); sys.stderr.write('started')"
+    )
+    began = time.monotonic()
+    try:
+        assert isinstance(python(code, str(tmp_path / "pid")).deliver(ENVELOPE, timeout_s=8), Delivered)
+        assert time.monotonic() - began < 6
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_a_program_that_never_reads_a_large_message_is_ended_in_time() -> None:
+    big = ENVELOPE.replace(body="\u00e9" * 32_000, more={"note": "x" * 8_000})
+    began = time.monotonic()
+    assert isinstance(python("import time; time.sleep(60)").deliver(big, timeout_s=1), Deferred)
+    assert time.monotonic() - began < 5
 
 
 def _lives(pid: int) -> bool:

@@ -22,6 +22,8 @@ ENVELOPE = Envelope(
 class Scripted:
     """A transport: answers what stands in its script, then its last line for ever. `asked_at_s` are the moments.
 
+    `answered_at_s` are the moments of the answers, `named_s` the Retry-After of each (0: none).
+
     A line is a status (`201`, `503`, `401` …), `None` for unreachable, or `(status, seconds it takes, retry after s)`.
     It never takes longer than it is given: then it is unreachable.
     """
@@ -34,9 +36,17 @@ class Scripted:
         self.script = list(script)
         self.asked_at_s: list[float] = []
         self.timeouts_s: list[float] = []
+        self.answered_at_s: list[float] = []
+        self.named_s: list[float] = []
         self.closed = False
 
     def deliver(self, envelope: Envelope, *, timeout_s: float) -> Answer:
+        answer = self._answer(timeout_s)
+        self.answered_at_s.append(self.host.monotonic_s())
+        self.named_s.append((answer.retry_after_ms or 0) / 1000 if isinstance(answer, Deferred) else 0.0)
+        return answer
+
+    def _answer(self, timeout_s: float) -> Answer:
         self.asked_at_s.append(self.host.monotonic_s())
         self.timeouts_s.append(timeout_s)
         line = self.script.pop(0) if len(self.script) > 1 else self.script[0]

@@ -58,6 +58,7 @@ def test_ids_sort_by_time_and_differ_by_chance() -> None:
         ("to", ["a", "*"]),
         ("to", [f"a{number}" for number in range(101)]),
         ("to", 5),
+        ("from", "*"),
         ("kind", "k" * 61),
         ("kind", "a b"),
         ("lane", 1),
