@@ -73,15 +73,21 @@ def _schema(name: str) -> str:
 
 
 def _hosts(place: str, options: dict[str, str]) -> tuple[str, ...]:
-    named = options.get("host") or options.get("hostaddr") or ""
-    if named:
-        return tuple(named.split(","))
     netloc = place.partition("/")[0].rpartition("@")[2]
-    return tuple(_host(one) for one in netloc.split(",") if one)
+    found = tuple(_host(one) for one in netloc.split(",") if one)
+    named = options.get("host") or options.get("hostaddr") or ""
+    return tuple(named.split(",")) if named else found
 
 
 def _host(text: str) -> str:
-    return text[1:].partition("]")[0] if text.startswith("[") else unquote(text.partition(":")[0])
+    if text.startswith("["):  # an IPv6 address
+        name, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = text.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        raise ValueError("the port is not a number")
+    return unquote(name)
 
 
 def _password(path: str) -> str:

@@ -11,6 +11,7 @@ from sharedstate.masking import masked
 
 # By SQLSTATE. The server ended the session, is starting or stopping, or has no place: worth another try.
 _PASSING: Final = frozenset(("25P03", "57P01", "57P02", "57P03", "57P05", "53300", "40001", "40P01"))
+_UNDONE: Final = frozenset(("25P03", "40001", "40P01"))  # certainly without effect
 _BUSY: Final = frozenset(("55P03", "57014"))
 _ABSENT: Final = frozenset(("3F000", "42P01"))
 _REFUSED: Final = frozenset(("28000", "28P01", "3D000", "42501"))
@@ -34,7 +35,7 @@ _LOGIN: Final = (
     "server does not support SSL",
 )
 TAKEN: Final = "23505"
-_GONE_BY_TEXT: Final = ("starting up", "shutting down", "recovery", "too many clients", "remaining connection slots")
+_COMING: Final = ("starting up", "recovery mode", "not yet accepting", "too many clients", "remaining connection slots")
 _HINT: Final = "`claims doctor` tells what is wrong with the server; then try again"
 _LOGIN_HINT: Final = "check user, password and database in SHARED_STATE_URL"
 _GRANT_HINT: Final = "docs/postgres-store.md, Roles, has the grants; `claims store migrate` makes the tables"
@@ -43,13 +44,14 @@ _GRANT_HINT: Final = "docs/postgres-store.md, Roles, has the grants; `claims sto
 class Away(Exception):
     """The server did not answer, or cannot work for now: worth another try. It never leaves this package.
 
-    `sent`: the server may have done what was asked.
+    `sent`: the server may have done what was asked. `coming`: it is there, and says that it is about to work.
     """
 
-    def __init__(self, reason: str, *, sent: bool) -> None:
+    def __init__(self, reason: str, *, sent: bool, coming: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.sent = sent
+        self.coming = coming
 
 
 class Absent(Exception):
@@ -68,7 +70,9 @@ def shown(error: Exception) -> str:
 def not_connected(error: psycopg.Error, *, where: str) -> SharedStateError | Away:
     """What it means that no connection could be made."""
     text = shown(error)
-    if any(word in text for word in _LOGIN) and not any(word in text for word in _GONE_BY_TEXT):
+    if any(word in text for word in _COMING):
+        return Away(text, sent=False, coming=True)
+    if any(word in text for word in _LOGIN):
         return BadSettings(f"PostgreSQL at {where} refuses: {text}", hint=_LOGIN_HINT)
     return Away(text, sent=False)
 
@@ -83,7 +87,7 @@ def translated(error: psycopg.Error, *, what: str, where: str, changes: bool) ->
     if state is None:
         return Away(text, sent=changes)
     if state in _PASSING or state.startswith("08"):
-        return Away(text, sent=changes and not state.startswith("40"))
+        return Away(text, sent=changes and state not in _UNDONE)
     if state in _ABSENT:
         return Absent(text)
     if state == TAKEN and "nonces" in text:

@@ -42,9 +42,13 @@ class Bounded(psycopg.Connection[Row]):
 
 
 class Line:
-    """One connection. After an `Away` it is of no use any more."""
+    """One connection. After an `Away` it is of no use any more.
 
-    __slots__ = ("_connection", "_cursor", "_warnings", "level", "where")
+    `level`: of the server's tables, 0 for none. `ahead_ms`: how far the server's clock is before this machine's boot
+    clock, once it has been heard.
+    """
+
+    __slots__ = ("_connection", "_cursor", "_warnings", "ahead_ms", "level", "where")
 
     def __init__(self, connection: Bounded, *, where: str) -> None:
         self._connection = connection
@@ -52,6 +56,7 @@ class Line:
         self._warnings: list[str] = []
         self.where = where
         self.level = 0
+        self.ahead_ms: int | None = None
         connection.add_notice_handler(partial(_note, self._warnings))  # no way back to here: a cycle would keep it open
 
     def open(self, level_query: str, level_known: int, timeout_s: float) -> None:
@@ -159,7 +164,7 @@ def dialer(address: Address, *, timeout_s: float, level_query: str, level_known:
         raise BadSettings(f"SHARED_STATE_URL {address.shown}: {' '.join(str(error).split())[:200]}") from None
     if address.password:
         wanted["password"] = address.password
-    merged = {**wanted, **given, "client_encoding": "UTF8"}
+    merged: dict[str, Any] = {**wanted, **given, "client_encoding": "UTF8"}
 
     def dial(limit_s: float) -> Line:
         try:

@@ -16,7 +16,7 @@ from sharedstate.values import Value
 from sharedstate_adapters.postgres.change import lock_number
 from sharedstate_adapters.postgres.edge import Absent
 from sharedstate_adapters.postgres.line import Line, check_level
-from sharedstate_adapters.postgres.statements import BEGIN, MIGRATE_LOCK, Statements, bounds
+from sharedstate_adapters.postgres.statements import BEGIN, MIGRATE_LOCK, Statements, bounds, bounds_of_idleness
 
 _NAME: Final = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _WHAT: Final = "migrating"
@@ -55,7 +55,8 @@ def plan(line: Line, sql: Statements, steps: Sequence[Migration], timeout_s: flo
 
 def apply(line: Line, sql: Statements, steps: Sequence[Migration], timeout_s: float) -> list[Migration]:
     """Apply what the server lacks, all or nothing; returns what was applied. Raises `NewerFormat`, `BadSettings`."""
-    limit = bounds(max(1, int(timeout_s * 900)))
+    limit_ms = max(1, int(timeout_s * 900))
+    limit = f"{bounds(limit_ms)}; {bounds_of_idleness(limit_ms)}"
     number = lock_number(MIGRATE_LOCK, sql.schema)
     line.ask(f"{BEGIN}; {limit}; SELECT pg_advisory_xact_lock(%s)", (number,), timeout_s, what=_WHAT)
     there = line.ask("SELECT to_regnamespace(%s) IS NOT NULL, to_regclass(%s) IS NOT NULL",

@@ -29,7 +29,7 @@ class Statements:
 
     def __init__(self, schema: str, channel: str) -> None:
         def named(text: str) -> str:
-            text = text.replace("#head", _HEAD)
+            text = text.replace("#head", _HEAD).replace("#timely", _HEAD_IN_TIME)
             return text.replace("$", f'"{schema}".').replace("#channel", channel).replace("#now", NOW_MS)
 
         self.schema = schema
@@ -66,6 +66,7 @@ class Statements:
         self.set_head = named("UPDATE $journals SET last = %s WHERE name = %s")
         self.load = named("INSERT INTO $entries (journal, sequence, at_ms, record, value) VALUES ")
         self.prune = named(_PRUNE)
+        self.kept_count = named("SELECT count(*) FROM $kept")
 
 
 _RECORD: Final = """SELECT r.key, r.revision, r.live, r.value, b.fence, b.at_ms
@@ -95,12 +96,16 @@ ON CONFLICT (collection, key) DO UPDATE SET fence = excluded.fence, at_ms = excl
 _HEAD: Final = """WITH head AS (INSERT INTO $journals AS j (name, last) VALUES (%s, %s)
 ON CONFLICT (name) DO UPDATE SET last = j.last + excluded.last RETURNING last)"""
 
+# The same, unless its sender has given up meanwhile: a request may have been under way for long.
+_HEAD_IN_TIME: Final = """WITH head AS (INSERT INTO $journals AS j (name, last) SELECT %s, %s WHERE #now <= %s
+ON CONFLICT (name) DO UPDATE SET last = j.last + excluded.last RETURNING last)"""
+
 _LOG: Final = """#head
 INSERT INTO $entries (journal, sequence, at_ms, record, value)
 SELECT %s, head.last - %s + e.number, %s, %s, e.value FROM head, unnest(%s::text[])
 WITH ORDINALITY AS e(value, number)"""
 
-_MARK_RESULT: Final = """#head, entry AS (INSERT INTO $entries (journal, sequence, at_ms, record, value)
+_MARK_RESULT: Final = """#timely, entry AS (INSERT INTO $entries (journal, sequence, at_ms, record, value)
 SELECT %s, head.last, #now, '', %s FROM head)
 INSERT INTO $nonces (nonce, result) SELECT %s, last FROM head RETURNING result"""
 

@@ -1,7 +1,7 @@
 """Asking the server until it has answered or time is over: kept connections, another try after each that is lost.
 
-A server that nobody reaches is given up after two seconds; a change whose answer was lost is looked for until the end
-of the operation's time.
+A server that nobody reaches is given up after two seconds, one that is starting is waited for. A change whose answer
+was lost is looked for until the end of the operation's time.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class Patience:
         """How long one read may take."""
         return max(0.001, min(self.limit_s / ANSWER_SHARE, self.left_s))
 
+    @property
+    def commit_s(self) -> float:
+        """How long a commit may take: half of what is left, so that a lost answer can still be looked for."""
+        return max(0.001, self.left_s / 2)
+
 
 class Wire:
     """The way to one server, for any number of threads."""
@@ -64,7 +69,7 @@ class Wire:
                 return self._once(work, patience)
             except Away as lost:
                 now_ms = self._host.now().boot_ms
-                lost_ms = lost_ms or now_ms
+                lost_ms = now_ms if lost.coming or not lost_ms else lost_ms
                 self.close()  # what one has lost, the others have, too
                 doubt = doubt or lost.sent
                 if patience.left_s <= 0 or (not doubt and now_ms - lost_ms > AWAY_S_MAX * 1000):

@@ -7,20 +7,21 @@ there, or it never will be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import SharedStateError, StoreBusy, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.store import Decision, Entry, Snapshot, T, check_continues
 from sharedstate_adapters.postgres.change import Change, Look, Place
-from sharedstate_adapters.postgres.edge import Absent, Away, Taken
+from sharedstate_adapters.postgres.edge import BUSY_HINT, Absent, Away, Taken
 from sharedstate_adapters.postgres.line import Line, check_level
 from sharedstate_adapters.postgres.migrator import Migration, apply, plan
 from sharedstate_adapters.postgres.statements import BEGIN, Statements, bounds, bounds_of_idleness
 from sharedstate_adapters.postgres.wire import Patience, Wire
 
-KEPT_S: Final = 3600  # how long the mark of a change stays; no operation is under way longer, see `_check_young`
+KEPT_S: Final = 3600  # how long the mark of a change stays; no operation is under way longer
 PRUNED_MAX: Final = 5000
 _PRUNE_EVERY: Final = 1000
 _LOAD_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -78,8 +79,8 @@ class Writer:
             if change.is_marked:
                 attempt.decision = decision
                 attempt.began_ms = attempt.began_ms or look.now.at_ms
-            text, values = change.message(bounds(_server_ms(patience)))
-            line.ask(text, values, patience.left_s, what=place.what, changes=True)
+            text, values = change.message(bounds(_server_ms(patience.commit_s)))
+            line.ask(text, values, patience.commit_s, what=place.what, changes=True)
             return decision.result
 
         result = self._until_done(work, patience, what=place.what)
@@ -95,13 +96,22 @@ class Writer:
             nonlocal sent
             self._prepare(line, patience)
             if sent:
-                found = line.ask(sql.applied, (nonce,), patience.left_s, what=what)
+                with _doubt(what):
+                    found = line.ask(sql.applied, (nonce,), patience.left_s, what=what)
                 if found:
                     return int(found[0][0])
-            sent = True
-            message = f"{BEGIN}; {bounds(_server_ms(patience))}; {sql.notify}; {sql.mark_result}; COMMIT"
-            values = (journal, journal, 1, journal, text, nonce)
-            return int(line.ask(message, values, patience.left_s, what=what, changes=True)[0][0])
+            for _ in range(2):
+                ahead_ms = line.ahead_ms if line.ahead_ms is not None else self._heard(line, patience)
+                not_after_ms = ahead_ms + self._host.now().boot_ms + int(patience.left_s * 1000)
+                message = f"{BEGIN}; {bounds(_server_ms(patience.commit_s))}; {sql.notify}; {sql.mark_result}; COMMIT"
+                values = (journal, journal, 1, not_after_ms, journal, text, nonce)
+                with _doubt(what, only_if=sent):
+                    sent = True
+                    told = line.ask(message, values, patience.commit_s, what=what, changes=True)
+                if told:
+                    return int(told[0][0])
+                line.ahead_ms = None  # late; or the server's clock was set: it is asked, and then believed
+            raise StoreBusy(f"{what}: the server got the request too late", hint=BUSY_HINT)
 
         sequence = self._until_done(work, patience, what=what)
         self._now_and_then(patience)
@@ -117,12 +127,14 @@ class Writer:
         def work(line: Line) -> int:
             nonlocal sent
             self._prepare(line, patience)
-            begin = f"{BEGIN}; {bounds(_server_ms(patience))}; {self._idleness(patience)}"
+            begin = f"{BEGIN}; {bounds(_server_ms(patience.left_s))}; {self._idleness(patience)}"
             text = f"{begin}; {sql.make_head}; {sql.hold_head}"
-            last = int(line.ask(text, (journal, journal), patience.left_s, what=what)[0][0])
-            if sent and line.ask(sql.applied, (nonce,), patience.left_s, what=what):
-                line.roll_back()
-                return entries[-1].sequence
+            with _doubt(what, only_if=sent):
+                last = int(line.ask(text, (journal, journal), patience.left_s, what=what)[0][0])
+                if sent and line.ask(sql.applied, (nonce,), patience.left_s, what=what):
+                    line.roll_back()
+                    return entries[-1].sequence
+            sent = False  # an earlier try would still hold the journal's row
             check_continues(journal, last, entries)
             for piece in _pieces(rows):
                 places = ", ".join(["(%s, %s, %s, %s, %s)"] * len(piece))
@@ -131,14 +143,14 @@ class Writer:
             sent = True
             text = f"{sql.set_head}; {sql.mark}; {sql.notify}; COMMIT"
             values = [entries[-1].sequence, journal, nonce, journal]
-            line.ask(text, values, patience.left_s, what=what, changes=True)
+            line.ask(text, values, patience.commit_s, what=what, changes=True)
             return entries[-1].sequence
 
         return self._until_done(work, patience, what=what)
 
     def prune(self, patience: Patience) -> None:
         """Remove marks that nobody can ask for any more, a bounded number; nothing where there are no tables."""
-        limit = bounds(_server_ms(patience))
+        limit = bounds(_server_ms(patience.left_s))
 
         def work(line: Line) -> None:
             if line.level:
@@ -166,24 +178,30 @@ class Writer:
     def _look(self, line: Line, place: Place, patience: Patience) -> tuple[Any, ...]:
         """Begin the transaction, take the record's lock, then read; in one message, each a statement of its own."""
         sql = self._sql
-        begin = f"{BEGIN}; {bounds(_server_ms(patience))}; {self._idleness(patience)}"
+        begin = f"{BEGIN}; {bounds(_server_ms(patience.left_s))}; {self._idleness(patience)}"
         text = f"{begin}; {sql.lock}; {sql.look}"
-        return line.ask(text, (place.lock, *place.name), patience.left_s, what=place.what)[0]
+        row = line.ask(text, (place.lock, *place.name), patience.left_s, what=place.what)[0]
+        line.ahead_ms = row[0] - self._host.now().boot_ms
+        return row
+
+    def _heard(self, line: Line, patience: Patience) -> int:
+        at_ms = int(line.ask(self._sql.now, (), patience.answer_s, what="the server's time")[0][0])
+        line.ahead_ms = at_ms - self._host.now().boot_ms  # asked before: never too far ahead
+        return line.ahead_ms
 
     def _was_applied(self, line: Line, place: Place, attempt: _Attempt, patience: Patience) -> bool:
         """Whether an earlier try, whose answer was lost, was carried out. Its lock is waited for first."""
         if attempt.decision is None:
             return False
         sql = self._sql
-        text = f"{BEGIN}; {bounds(_server_ms(patience))}; {sql.lock}; {sql.now}"
-        now_ms = line.ask(text, (place.lock,), patience.left_s, what=place.what)[0][0]
-        found = line.ask(sql.applied, (attempt.nonce,), patience.left_s, what=place.what)
-        line.roll_back()
-        if not found and now_ms - attempt.began_ms > KEPT_S * 500:
-            raise StoreUnavailable(
-                f"{place.what}: its answer was lost too long ago; whether it was carried out is not known",
-                hint="read the state again before acting",
-            )
+        begin = f"{BEGIN}; {bounds(_server_ms(patience.left_s))}; {self._idleness(patience)}"
+        text = f"{begin}; {sql.lock}; {sql.now}"
+        with _doubt(place.what):
+            now_ms = line.ask(text, (place.lock,), patience.left_s, what=place.what)[0][0]
+            found = line.ask(sql.applied, (attempt.nonce,), patience.left_s, what=place.what)
+            line.roll_back()
+            if not found and now_ms - attempt.began_ms > KEPT_S * 500:
+                raise StoreUnavailable("its answer was lost too long ago")
         return bool(found)
 
     def _until_done(self, work: Callable[[Line], T], patience: Patience, *, what: str) -> T:
@@ -213,8 +231,22 @@ class Writer:
         return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
 
 
-def _server_ms(patience: Patience) -> int:
-    return max(1, int(patience.left_s * _SERVER_SHARE))
+@contextmanager
+def _doubt(what: str, *, only_if: bool = True) -> Generator[None]:
+    """What fails in here leaves an earlier try, whose answer was lost, in doubt."""
+    try:
+        yield
+    except SharedStateError as error:
+        if not only_if:
+            raise
+        raise StoreUnavailable(
+            f"{what}: an answer was lost, and whether it was carried out is not known: {error}",
+            hint="read the state again before acting; it was carried out wholly or not at all",
+        ) from None
+
+
+def _server_ms(limit_s: float) -> int:
+    return max(1, int(limit_s * _SERVER_SHARE))
 
 
 def _pieces(rows: Sequence[tuple[int, int, str, str]]) -> list[list[tuple[int, int, str, str]]]:

@@ -1,0 +1,73 @@
+"""A store whose way to the server leads through a proxy, and one beside it that takes the straight way."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from sharedstate.values import Value
+from sharedstate_adapters.postgres.store import PostgresStore
+from tests.integration.postgres.stores import postgres_store
+from tests.integration.stores.postgres import postgres_url, schema_url
+from tests.servers.cutting import CuttingProxy
+
+Counted = Callable[[int], None]
+
+
+class Proxy(CuttingProxy):
+    """As it is; but the server may have hung up on what was held back, which is what it shall do."""
+
+    def deliver(self) -> None:
+        """Give the server what was kept, if it still listens, and wait until it has dealt with it."""
+        with self._guard:
+            held, self._held = self._held or [], None
+        for server, kept in held:
+            with server:
+                server.settimeout(5.0)
+                try:
+                    server.sendall(kept)
+                    server.shutdown(socket.SHUT_WR)
+                    while server.recv(65536):
+                        pass
+                except OSError:
+                    continue
+
+
+class Lane(Value):
+    """One empty state: `store` through the `proxy`, `judge` straight to the server; `url` is the way of the store."""
+
+    store: PostgresStore
+    judge: PostgresStore
+    proxy: CuttingProxy
+    url: str
+    straight: str
+
+
+@pytest.fixture
+def lane() -> Iterator[Lane]:
+    name = uuid4().hex
+    straight = schema_url(name)
+    port = urlsplit(postgres_url()).port or 5432
+    with Proxy(port) as proxy:
+        url = straight.replace(f":{port}/", f":{proxy.port}/")
+        made = Lane(
+            store=postgres_store(url, lock_timeout_ms=4_000),
+            judge=postgres_store(straight),
+            proxy=proxy,
+            url=url,
+            straight=straight,
+        )
+        made.judge.migrate(plan=False)
+        yield made
+        made.store.close()
+        made.judge.close()
+
+
+@pytest.fixture
+def counted(record_property: Callable[[str, object], None]) -> Counted:
+    """Say how many operations a test has done; the run prints their sums."""
+    return lambda count: record_property("operations", ("postgres", count))
