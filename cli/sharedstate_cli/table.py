@@ -25,8 +25,8 @@ from sharedstate_cli.options import (
     TIMELINE,
     TOKEN,
 )
-from sharedstate_cli.table_hub import HUB
-from sharedstate_cli.table_services import SERVICES
+from sharedstate_cli.table_hub import HUB, HUB_SCHEMAS
+from sharedstate_cli.table_services import SERVICE_SCHEMAS, SERVICES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
 
@@ -51,11 +51,8 @@ SCHEMAS: Final = (
     "sync-status",
     "board-item",
     "trust",
-    "service",
-    "services",
-    "service-denial",
-    "lanes",
-    "audit",
+    *SERVICE_SCHEMAS,
+    *HUB_SCHEMAS,
     "error",
 )
 SHELLS: Final = ("bash", "zsh", "fish")

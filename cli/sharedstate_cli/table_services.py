@@ -7,6 +7,7 @@ from typing import Final
 from sharedstate_cli.grammar import Command, Param
 from sharedstate_cli.options import GRACE, OWNER, SERVICE, SERVICE_FORCE
 
+SERVICE_SCHEMAS: Final = ("service", "services", "service-denial", "lanes", "audit")
 SERVICES: Final[tuple[Command, ...]] = (
     Command(
         name="service start",
