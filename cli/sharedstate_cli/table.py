@@ -11,9 +11,9 @@ from sharedstate_cli.grammar import Command, Param
 from sharedstate_cli.options import TASK
 from sharedstate_cli.table_board import BOARD
 from sharedstate_cli.table_hot import EVERYWHERE, GROUPS, HOT
-from sharedstate_cli.table_hub import HUB
+from sharedstate_cli.table_hub import HUB, HUB_SCHEMAS
 from sharedstate_cli.table_messages import MESSAGE_SCHEMAS, MESSAGES
-from sharedstate_cli.table_services import SERVICES
+from sharedstate_cli.table_services import SERVICE_SCHEMAS, SERVICES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
 
@@ -79,12 +79,9 @@ SCHEMAS: Final = (
     "sync-status",
     "board-item",
     "trust",
-    "service",
-    "services",
-    "service-denial",
-    "lanes",
-    "audit",
+    *SERVICE_SCHEMAS,
     *MESSAGE_SCHEMAS,
+    *HUB_SCHEMAS,
     "error",
 )
 SHELLS: Final = ("bash", "zsh", "fish")

@@ -13,6 +13,7 @@ _RESULT: Final = Param(
 )
 RECORDS: Final = ("task", "proposal", "lesson", "usage")
 
+HUB_SCHEMAS: Final = ("hub-context", "hub-contexts", "hub-event", "hub-gap", "hub-health", "hub-recorded")
 HUB: Final[tuple[Command, ...]] = (
     Command(
         name="hub status",
@@ -118,7 +119,7 @@ HUB: Final[tuple[Command, ...]] = (
             ),
             OWNER,
         ),
-        details="A shared service with the name hub: one at a time. Ends at SIGTERM or Ctrl-C. Exit code 3: it runs "
-        "already, or the owner guard says no; 4: it was taken over.",
+        details="A service with the name hub, one for each machine; it runs also while the shared store is away. Ends "
+        "at SIGTERM or Ctrl-C. Exit code 3: it runs already, or the owner guard says no; 4: it was taken over.",
     ),
 )

@@ -23,6 +23,7 @@ GRACE: Final = Param(
 )
 
 
+SERVICE_SCHEMAS: Final = ("service", "services", "service-denial", "lanes", "audit")
 SERVICES: Final[tuple[Command, ...]] = (
     Command(
         name="service start",

@@ -26,12 +26,12 @@ from sharedstate.values import Value
 DEPTH_MAX: Final = 32
 
 
-class _Unchanged:
+class Unchanged:
     """Told apart from None: a status of None clears it."""
 
 
-UNCHANGED: Final = _Unchanged()
-Change = str | None | _Unchanged
+UNCHANGED: Final = Unchanged()
+Change = str | None | Unchanged
 
 
 class Update(Value):
@@ -41,7 +41,7 @@ class Update(Value):
     mode: Mode
     writer: str
     status: Change = UNCHANGED
-    ttl_ms: int | _Unchanged | None = UNCHANGED
+    ttl_ms: int | Unchanged | None = UNCHANGED
 
 
 def merge_patch(target: Any, patch: Any, *, depth: int = 0) -> Any:
@@ -136,7 +136,7 @@ def is_expired(context: AgentContext, *, age_ms: int | None) -> bool:
 
 
 def _changed(before: Any, wanted: Any) -> Any:
-    return before if isinstance(wanted, _Unchanged) else wanted
+    return before if isinstance(wanted, Unchanged) else wanted
 
 
 def _next(known: AgentContext | None, now: Instant, writer: str) -> Version:

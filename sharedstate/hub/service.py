@@ -74,9 +74,9 @@ class Hub:
         agent, wanted = check_id(agent, what="agent"), {} if patch is None else _checked(patch)
         if mode not in MODES:
             raise InvalidInput(f"mode is one of {', '.join(MODES)}, not {mode!r}")
-        if not isinstance(status, policy._Unchanged):  # noqa: SLF001 - reason: the mark of this very package
+        if not isinstance(status, policy.Unchanged):
             status = policy.check_status(status)
-        if not isinstance(ttl_ms, policy._Unchanged):  # noqa: SLF001 - reason: as above
+        if not isinstance(ttl_ms, policy.Unchanged):
             ttl_ms = policy.check_ttl(ttl_ms)
         if patch is None and mode == "replace":
             raise InvalidInput("replace needs the whole new context")

@@ -57,6 +57,19 @@ def test_the_reviewer_says_what_is_missing(tmp_path: Path) -> None:
     assert (alone.returncode, alone.stderr) == (1, "set GITHUB_TOKEN: a token that may write issues there\n")
 
 
+def test_the_dashboard_shows_who_does_what_and_the_last_events(tmp_path: Path) -> None:
+    with SharedState.open(tmp_path) as state:
+        state.hub.update("ada", {"branch": "fix-12"}, status="working")
+        for number in range(9):
+            state.hub.publish({"type": f"event-{number}"})
+    told = run("hub_dashboard.py", "--refreshes", "2", "--every", "0.1", "--events", "3", root=tmp_path)
+    assert (told.returncode, told.stderr) == (0, "")
+    rows, events = told.stdout.count("ada  working"), told.stdout.count("event-8")
+    assert (rows, events) == (2, 2), told.stdout
+    assert "branch=fix-12" in told.stdout
+    assert "event-5" not in told.stdout
+
+
 def test_a_claim_in_20_lines(tmp_path: Path) -> None:
     first = run("claim_in_20_lines.py", root=tmp_path)
     assert first.returncode == 0, first.stderr

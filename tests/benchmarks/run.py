@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
-from tests.benchmarks import crowd, cycle, mail, mirror, peers, post, redis_store, replay, scale, startup
+from tests.benchmarks import crowd, cycle, hub, mail, mirror, peers, post, redis_store, replay, scale, startup
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import facts
 from tests.benchmarks.table import Broken, Row, as_line, print_head, print_row, print_summary
@@ -37,6 +37,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "flush": ("Messages: flushing the outbox", post.flush),
     "mirror": ("The board: a sync with GitHub (fake, in process)", mirror.requests),
     "redis": ("Redis, log synced each second", redis_store.redis_cycle),
+    "hub": ("The hub: until another process sees an update (files on tmpfs, Redis)", hub.propagation),
     "peers": ("Others at the same cycle (disk); figure: ours to theirs", peers.cycles),
 }
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from sharedstate.events import EVENT_TYPES
 from sharedstate.tasks.model import HISTORY_ENTRIES_MAX
 from sharedstate_cli.full.board_schemas import BoardItem, Sync, SyncStatusAnswer, Trust
+from sharedstate_cli.full.hub_schemas import HUB_MODELS
 from sharedstate_cli.full.message_schemas import MESSAGE_MODELS, FlushField, MailSweepField, OutboxCountsField
 from sharedstate_cli.full.service_schemas import AuditTrail, Lanes, Service, ServiceDenial, Services
 from sharedstate_cli.full.shapes import Count, Fence, Moment, NotOk, Ok, Open, Seconds, Status, TaskId
@@ -347,6 +348,7 @@ MODELS: dict[str, type[BaseModel]] = dict(
             Lanes,
             AuditTrail,
             *MESSAGE_MODELS,
+            *HUB_MODELS.values(),
             Error,
         ),
         strict=True,

@@ -9,6 +9,7 @@ import pytest
 
 from sharedstate.errors import EXIT_NOT_FOUND, EXIT_RETRY, EXIT_USAGE, StoreUnavailable
 from sharedstate.testing.memory import MemoryStore
+from sharedstate_cli.full.schemas import MODELS
 from tests.unit.cli.shell import Shell
 
 
@@ -116,6 +117,20 @@ def test_without_the_shared_store_it_says_so_and_goes_on(tmp_path: Path) -> None
     assert "look at the network" in shell.text("hub health").err
     store.outage = None
     assert [one["agent"] for one in shell("hub status").document["contexts"]] == ["ada"], "it joins by itself"
+
+
+def test_every_answer_fulfils_its_schema(shell: Shell) -> None:
+    told = {
+        "hub-context": ["hub update ada --set a=1 --ttl 10s", "hub get ada"],
+        "hub-contexts": ["hub status"],
+        "hub-health": ["hub health"],
+        "hub-recorded": ["hub record task ada T-1 complete", "hub record usage ada --use tokens=5"],
+        "hub-event": ["hub watch --after first --count 1"],
+        "hub-gap": ["hub watch --after other:99 --timeout 0s"],
+    }
+    for name, lines in told.items():
+        for line in lines:
+            MODELS[name].model_validate_json(shell(line).out.splitlines()[0])
 
 
 def test_every_answer_is_one_json_object_a_line(shell: Shell) -> None:

@@ -1,0 +1,95 @@
+"""JSON Schemas of the answers of `claims hub`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from sharedstate_cli.full.shapes import Count, Fence, Moment, Ok, Open, Seconds
+
+
+class ContextFields(Open):
+    """One agent. `number` counts the changes of its context; `seen_at` is its last sign of life, where one is known."""
+
+    agent: str
+    status: str | None
+    context: dict[str, Any]
+    number: Fence
+    changed_at: Moment
+    writer: str
+    expired: bool
+    seen_at: Moment | None = None
+    ttl_s: Seconds | None = None
+
+
+class HubContext(Ok, ContextFields):
+    """`hub get`, `hub update`."""
+
+
+class ContextsFields(Open):
+    """Everybody. `degraded`: the shared store is away, this is what this machine knows."""
+
+    contexts: list[ContextFields]
+    degraded: bool
+    unreadable: list[str]
+
+
+class HubContexts(Ok, ContextsFields):
+    """`hub status`."""
+
+
+class HubEventLine(Ok):
+    """One line of `hub watch`: an event, and the cursor that goes on behind it."""
+
+    sequence: Fence
+    at: Moment
+    cursor: str
+    event: dict[str, Any]
+
+
+class HubGap(Ok):
+    """One line of `hub watch`: events may be missing here; `snapshot` is what to start from."""
+
+    gap: str
+    cursor: str
+    snapshot: ContextsFields
+
+
+class HealthCheckField(Open):
+    """One round trip. `problem` and `hint` are empty where it worked."""
+
+    side: str
+    name: str
+    ok: bool
+    ms: Seconds
+    problem: str
+    hint: str
+
+
+class HubHealth(Open):
+    """`hub health`. `score`: the share of the round trips that worked, in percent."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    ok: bool
+    score: Count
+    checks: list[HealthCheckField]
+
+
+class HubRecorded(Ok):
+    """`hub record`."""
+
+    recorded: Literal["task", "proposal", "lesson", "usage"]
+    agent: str
+    id: str | None = None
+    outcome: str | None = None
+
+
+HUB_MODELS: dict[str, type[BaseModel]] = {
+    "hub-context": HubContext,
+    "hub-contexts": HubContexts,
+    "hub-event": HubEventLine,
+    "hub-gap": HubGap,
+    "hub-health": HubHealth,
+    "hub-recorded": HubRecorded,
+}
