@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from sharedstate.errors import InvalidId, InvalidInput, StoreUnavailable
 from sharedstate.messages.inbox import Inbox
 from sharedstate.messages.mailroom import Mailroom
 from sharedstate.messages.model import Deferred, Delivered, Letter, Received, Rejected, Watermark
-from sharedstate.messages.reading.model import awaiting_key
+from sharedstate.messages.reading.model import awaiting_key, inbox_journal
 from sharedstate.messages.store_transport import StoreTransport
 from sharedstate.messages.wire import new_message_id
-from sharedstate.store import Versioned
+from sharedstate.store import Entry, Versioned
 from sharedstate.testing.clock import FakeHost
 from sharedstate.testing.memory import MemoryStore
 from tests.unit.messages.letters import message
@@ -188,6 +189,26 @@ def test_no_page_limit_hides_any(site: Site) -> None:
     assert (looked.count, looked.up_to, len(looked.letters)) == (1_200, 1_200, 1_200)
     assert site.inbox.unread("eve").count == 600
     assert [letter.sequence for letter in site.inbox.list("bob", after=700, limit=3)] == [701, 702, 703]
+
+
+def test_a_page_reads_no_more_than_it_shows_and_hides_nothing_behind_damage(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        site.inbox.receive(message(site.host, "bob", str(number)))
+    journal, read, given = inbox_journal("bob"), site.store.read, []
+
+    def counted(name: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+        for entry in read(name, after=after, limit=limit):
+            given.append(entry.sequence)
+            yield entry.replace(value={}) if name == journal and entry.sequence in damaged else entry
+
+    damaged: tuple[int, ...] = ()
+    monkeypatch.setattr(site.store, "read", counted)
+    assert [letter.sequence for letter in site.inbox.list("bob", after=2, limit=3)] == [3, 4, 5]
+    assert given == [3, 4, 5]
+    damaged = (4, 5, 6)
+    assert [letter.sequence for letter in site.inbox.list("bob", after=2, limit=3)] == [3, 7, 8]
 
 
 def test_a_list_is_filtered_by_kind_and_phase(site: Site) -> None:
