@@ -46,10 +46,16 @@ class Hub:
                 expect(time.monotonic() < deadline_s, f"{name} does not answer")
                 time.sleep(0.05)
 
+    def pid(self, name: str) -> int:
+        """The process of a gateway that runs."""
+        done = self.keeper.claims("service", "status", name, "--json", "--dir", str(self.folder))
+        found = json.loads(done.stdout)
+        expect(found.get("state") == "running", f"{name} does not run: {done.stdout}{done.stderr}")
+        return int(found["pid"])
+
     def kill(self, name: str) -> None:
         """SIGKILL, as the kernel does it when memory is short."""
-        found = json.loads(self.keeper.claims("service", "status", name, "--json", "--dir", str(self.folder)).stdout)
-        os.kill(found["pid"], signal.SIGKILL)
+        os.kill(self.pid(name), signal.SIGKILL)
 
     def stop_all(self) -> list[str]:
         """Stop every gateway that still runs; what does not end is told."""

@@ -99,7 +99,11 @@ class Inbox:
         A message whose record cannot be read hides no other: its letter tells the `problem`.
         """
         agent = check_agent(agent)
-        view = self._books.view(agent, after=None if unread_only else max(0, after))
+        # A filter has to pass over entries; without one a page reads no more than it shows.
+        bound = None if unread_only or kind is not None or phase is not None else limit
+        view = self._books.view(agent, after=None if unread_only else max(0, after), limit=bound)
+        if bound is not None and view.damaged:  # they have taken the place of others
+            view = self._books.view(agent, after=max(0, after))
         if view.damaged:
             logs.warn("the inbox of %s: %d entries cannot be read", agent, view.damaged)
         read = view.state or InboxState(agent=agent)

@@ -84,7 +84,10 @@ def check_lanes(settings: Settings) -> None:
 
 
 def may(lane: Lane | None, right: str) -> bool:
-    """Whether the lane has this right; whoever has chosen no lane has all of them. Raises `InvalidInput`."""
+    """Whether the lane has this right; whoever has chosen no lane has all of them. Raises `InvalidInput`.
+
+    The owner guard of services asks; for anything else it is for programs to ask.
+    """
     if right not in RIGHTS:
         raise InvalidInput(f"no such right: {right[:40]!r}; known: {', '.join(RIGHTS)}")
     return lane is None or right in lane.rights

@@ -156,6 +156,11 @@ class FaultProxy:
     def _carry(self, client: socket.socket, fault: Fault) -> tuple[int, int]:
         """Both directions until one end is done; the bytes that went there and back."""
         server = socket.create_connection(self._target, timeout=5)
+        for sock in (
+            client,
+            server,
+        ):  # pieces go on as they come, not when the other side has acknowledged the last one
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._gate:
             self._open.add(server)
         moved = [0, 0]

@@ -28,6 +28,8 @@ from urllib3.exceptions import (
     TimeoutError as Urllib3TimeoutError,
 )
 
+from sharedstate import jsonio
+from sharedstate.addresses import MASK
 from sharedstate.errors import BadSettings
 from sharedstate.host import Host
 from sharedstate.values import Value
@@ -178,7 +180,17 @@ class Endpoint:
             if self._host.monotonic_s() > ends_s:
                 return Silent(reason="the answer came too slowly")
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answered(status=response.status, headers=headers, body=b"".join(pieces))
+        body = b"".join(pieces)
+        if not 200 <= response.status < 300:  # its words are told to people, and kept with the message
+            body = self._without_token(body)
+        return Answered(status=response.status, headers=headers, body=body)
+
+    def _without_token(self, body: bytes) -> bytes:
+        """A complaint, without the token that some servers repeat in it, as it is or as JSON writes it."""
+        if not self._token:
+            return body
+        escaped = jsonio.text_of(self._token)[1:-1]
+        return body.replace(escaped.encode(), MASK.encode()).replace(self._token.encode(), MASK.encode())
 
 
 def retry_after_ms(headers: Mapping[str, str], *, now_ms: int) -> int | None:

@@ -134,13 +134,13 @@ class Books:
                 return
         raise StoreBusy(f"the inbox of {agent!r} did not come to an end with what was sent to everybody")
 
-    def view(self, agent: str, *, after: int | None = None) -> View:
-        """The inbox above a sequence (default: above the watermark). Writes nothing."""
+    def view(self, agent: str, *, after: int | None = None, limit: int | None = None) -> View:
+        """The inbox above a sequence (default: above the watermark), its first `limit` entries. Writes nothing."""
         for _ in range(STEPS_MAX):
             state = self.inbox(agent)
             start = after if after is not None else 0 if state is None else state.up_to
             if state is not None and state.stage != "importing":
-                return _numbered(state, self.store.read(inbox_journal(agent), after=start), start)
+                return _numbered(state, self.store.read(inbox_journal(agent), after=start, limit=limit), start)
             entries = list(self.store.read(EVERYBODY_JOURNAL))
             state = self.inbox(agent)
             if state is None or state.stage == "importing":  # still; so these are the numbers they will have

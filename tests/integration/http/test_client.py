@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sharedstate import SharedState
+from sharedstate import SharedState, jsonio
 from sharedstate.errors import BadSettings
 from sharedstate.messages.model import Deferred, Delivered, Rejected, Sent
 from sharedstate.messages.wire import envelope_of
@@ -79,6 +79,14 @@ def test_a_taken_id_is_refused_for_good() -> None:
 def test_a_redirect_is_not_followed() -> None:
     with answering(201) as elsewhere, answering(307, Location=elsewhere) as url:
         assert tried(url) == Rejected(via=url, reason="HTTP 307: a redirect, which is not followed", status=307)
+
+
+@pytest.mark.parametrize("token", [TOKEN, 'a"quoted\\token'])
+def test_a_server_that_repeats_the_token_does_not_get_it_into_what_is_told(token: str) -> None:
+    body = jsonio.encode({"error": {"code": "unauthorized", "message": f"no such token: {token}, at all"}})
+    with answering(401, body) as url:
+        answer = HttpTransport(url, token=token).deliver(envelope_of(letter(1)), timeout_s=5.0)
+        assert answer == Rejected(via=url, reason="HTTP 401: unauthorized: no such token: …, at all", status=401)
 
 
 @pytest.mark.parametrize(

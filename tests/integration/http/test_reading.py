@@ -100,6 +100,13 @@ def test_a_wrong_token_is_no_empty_inbox(strangers: Pair) -> None:
     assert "401" in UnionInbox([inbox]).unread("desk/u").unknown
 
 
+def test_a_gateway_that_repeats_the_token_does_not_get_it_into_what_is_told() -> None:
+    with saying(403, b'{"error": {"message": "not for an-echoed-token"}}') as url:
+        seen = UnionInbox([HttpInbox(url, token="an-echoed-token")]).unread("desk/u")
+    assert "not for …" in seen.unknown
+    assert "an-echoed-token" not in seen.unknown
+
+
 # What is no gateway of ours, or a bad one
 
 

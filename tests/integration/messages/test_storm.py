@@ -25,6 +25,7 @@ from tests.integration.messages.storm_worker import RECIPIENTS
 PRODUCERS, FLUSHERS = 8, 4
 LONG = range(5)  # 8 producers, 5,000 messages each: 200,000 in all
 CALM_S = 240.0
+STARTS_MAX = 10
 CALMER: tuple[Fault, ...] = ("pass",) * 8
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,7 +47,12 @@ class Storm:
         self.urls = [f"http://127.0.0.1:{proxy.port}" for proxy in self.proxies]
 
     def _gateway(self, name: str, *, port: int = 0) -> RealGateway:
-        return RealGateway(self.receiving, "--allow-write", "--service", name, port=port)
+        for _ in range(STARTS_MAX):
+            made = RealGateway(self.receiving, "--allow-write", "--service", name, port=port)
+            if made.url:
+                return made
+            made.end(signal.SIGKILL)
+        raise AssertionError(f"the gateway {name} does not start again on port {port}")
 
     def worker(self, *words: str) -> subprocess.Popen[str]:
         """A process of one role."""
@@ -117,6 +123,7 @@ class Storm:
                 assert time.monotonic() < deadline_s, counts
                 state.outbox.retry(all=True)
                 state.outbox.flush(count_max=5_000, time_max_s=30)
+                time.sleep(0.5)  # circuits that the storm has opened cool down within a minute
             assert counts.damaged == 0
 
     def close(self) -> None:

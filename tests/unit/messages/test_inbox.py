@@ -9,36 +9,16 @@ import pytest
 
 from sharedstate.connect import SharedState
 from sharedstate.errors import InvalidId, InvalidInput, StoreUnavailable
-from sharedstate.messages.inbox import Inbox
 from sharedstate.messages.mailroom import Mailroom
-from sharedstate.messages.model import Deferred, Delivered, Letter, Received, Rejected, Watermark
-from sharedstate.messages.reading.model import awaiting_key
+from sharedstate.messages.model import Deferred, Delivered, Received, Rejected, Watermark
 from sharedstate.messages.store_transport import StoreTransport
 from sharedstate.messages.wire import new_message_id
 from sharedstate.store import Versioned
 from sharedstate.testing.clock import FakeHost
-from sharedstate.testing.memory import MemoryStore
 from tests.unit.messages.letters import message
+from tests.unit.messages.site import Site
 
 DAY_S = 86_400
-
-
-class Site:
-    """A store in memory and the inbox over it."""
-
-    def __init__(self) -> None:
-        self.host = FakeHost()
-        self.store = MemoryStore(self.host, reruns=1)
-        self.inbox = Inbox(self.store, host=self.host)
-
-    def bodies(self, agent: str) -> list[tuple[int, str]]:
-        """What is unread: sequence and body."""
-        return [(letter.sequence, _body(letter)) for letter in self.inbox.unread(agent).letters]
-
-
-def _body(letter: Letter) -> str:
-    assert letter.envelope is not None
-    return letter.envelope.body
 
 
 @pytest.fixture
@@ -205,47 +185,6 @@ def test_a_letter_tells_the_gist_without_its_envelope(site: Site) -> None:
     assert letter.envelope is None
     assert (letter.id, letter.sender, letter.kind, letter.phase, letter.lane, letter.priority, letter.summary) == (
         envelope.id, "ada", "question", "plan", "l", 2, "x" * 200)  # fmt: skip
-
-
-# Unknown
-
-
-def test_a_store_that_is_away_is_unknown_and_never_nothing(site: Site) -> None:
-    site.inbox.receive(message(site.host, "bob"))
-    site.store.outage = StoreUnavailable("no connection")
-    looked = site.inbox.unread("bob")
-    assert looked.unknown
-    assert looked.up_to == 0
-
-
-def test_a_message_that_cannot_be_read_is_unread_and_unknown(site: Site) -> None:
-    envelope = message(site.host, "bob")
-    site.inbox.receive(envelope)
-    site.store.plant("mail", envelope.id, b"{}")
-    looked = site.inbox.unread("bob")
-    assert (looked.count, envelope.id in looked.unknown) == (1, True)
-
-
-def test_a_message_that_cannot_be_read_hides_no_other(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    first = message(site.host, "bob", "first", ack_due_ms=site.host.now().at_ms + 1)
-    bad = message(site.host, "bob", "bad", correlation_id=first.id, ack_due_ms=site.host.now().at_ms + 1)
-    last = message(site.host, "bob", "last", correlation_id=first.id, ack_due_ms=site.host.now().at_ms + 1)
-    for envelope in (first, bad, last):
-        site.inbox.receive(envelope)
-    site.store.plant("mail", bad.id, b"{}")
-    for unread_only in (False, True):
-        letters = site.inbox.list("bob", unread_only=unread_only)
-        assert [letter.id for letter in letters] == [first.id, bad.id, last.id]
-        assert [bool(letter.problem) for letter in letters] == [False, True, False]
-        assert (letters[1].envelope, letters[1].summary) == (None, "bad")
-    assert [envelope.id for envelope in site.inbox.thread(first.id)] == [first.id, last.id]
-    assert bad.id in caplog.text
-    site.host.advance(1)
-    site.store.plant("awaiting", awaiting_key(first.id, "bob"), b"{}")
-    site.store.plant("awaiting", awaiting_key(bad.id, "bob"), b"{")
-    caplog.clear()
-    assert [late.id for late in site.inbox.overdue()] == [last.id]
-    assert len(caplog.records) == 2
 
 
 # Threads and acknowledgements
