@@ -113,6 +113,10 @@ class SharedState:
         """Journal entries with a sequence above `after`, in order: the truth from which counters are derived."""
         return self.store.read(JOURNAL, after=after, limit=limit)
 
+    def store_at(self, url: str) -> Store:
+        """Another store, by its URL, with the settings of this state; the caller closes it. Raises `BadSettings`."""
+        return _shared_store(self.root, self.settings.replace(url=url), self.host)
+
     def close(self) -> None:
         """Give back descriptors, connections and the pacemaker; whoever uses the state afterwards gets them anew."""
         self.claims.close()

@@ -26,6 +26,7 @@ from sharedstate_cli.options import (
     TIMELINE,
     TOKEN,
 )
+from sharedstate_cli.table_stores import STORES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
 
@@ -57,6 +58,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 GROUPS: Final = {
     "board": "What the board shows of a task, and whose word counts there.",
     "schedule": "Let a scheduler of yours run sweeps and syncs.",
+    "store": "Move state to another store; make a store's tables.",
     "config": "Settings, and where their values come from.",
 }
 
@@ -299,6 +301,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.timeline:timeline",
         params=TIMELINE,
     ),
+    *STORES,
     Command(
         name="import",
         about="Take over the ledgers of older tools.",
@@ -349,12 +352,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         about="Prove or refute, on your file system, what the store relies on.",
         handler="sharedstate_cli.verbs.selftest:selftest",
         params=(
-            Param(
-                name="folder",
-                metavar="DIR",
-                ids="folder",
-                about="Where to test; default: the state root's file system.",
-            ),
+            Param(name="folder", metavar="DIR", ids="folder", about="Where; default: the state root's file system."),
         ),
     ),
     Command(

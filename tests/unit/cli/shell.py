@@ -69,7 +69,7 @@ class Shell:
     def __call__(self, line: str, *more: str, stdin: str = "", screen: bool = False, as_json: bool = True) -> Answer:
         """Run a command line, given as words in one text and then as further words."""
         words = [*line.split(), *more]
-        own = 2 if words[:1] in (["config"], ["board"], ["schedule"]) else 1
+        own = 2 if words[:1] in (["config"], ["board"], ["schedule"], ["store"]) else 1
         added = ["--dir", str(self.root), *(["--json"] if as_json else [])]
         return self.words(*words[:own], *added, *words[own:], stdin=stdin, screen=screen)
 
