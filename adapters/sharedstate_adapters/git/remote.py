@@ -36,6 +36,8 @@ _BROKEN: Final = (
     "missing blob",
     "missing tree",
     "did not send all",
+    "hash mismatch",
+    "nonexistent object",
 )
 
 
