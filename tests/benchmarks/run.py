@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
-from tests.benchmarks import crowd, cycle, mirror, peers, postgres_store, redis_store, replay, scale, startup
+from tests.benchmarks import crowd, cycle, git_store, mirror, peers, postgres_store, redis_store, replay, scale, startup
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import facts
 from tests.benchmarks.table import Broken, Row, as_line, print_head, print_row, print_summary
@@ -34,6 +34,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "mirror": ("The board: a sync with GitHub (fake, in process)", mirror.requests),
     "postgres": ("PostgreSQL, with fsync", postgres_store.postgres_cycle),
     "redis": ("Redis, log synced each second", redis_store.redis_cycle),
+    "git": ("A git remote, bare, on the same disk", git_store.git_cycle),
     "peers": ("Others at the same cycle (disk); figure: ours to theirs", peers.cycles),
 }
 

@@ -333,3 +333,29 @@ def test_upkeep_packs_objects_and_removes_what_crashes_left(tmp_path: Path, monk
     told.append(count(store))
     check(store, acknowledged=told)
     store.close()
+
+
+# Doctor
+
+
+def test_the_doctor_says_whether_the_remote_answers_and_keeps_what_it_gets(tmp_path: Path) -> None:
+    remote = bare_remote(tmp_path)
+    store = a_machine(str(remote), str(tmp_path / "one"))
+    count(store)
+    assert [(found.severity, found.code) for found in store.checkup()] == [
+        ("ok", "git_reached"),
+        ("warn", "git_not_durable"),
+    ]
+    git(remote, "config", "core.fsync", "all")
+    assert [found.code for found in store.checkup()] == ["git_reached", "git_durable"]
+    remote.rename(tmp_path / "away")
+    assert [(found.severity, found.code) for found in store.checkup()] == [("error", "git_unreachable")]
+    store.close()
+
+
+def test_a_git_that_is_too_old_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = a_machine(str(bare_remote(tmp_path)), str(tmp_path / "one"))
+    monkeypatch.setattr("sharedstate_adapters.git.home.VERSION_MIN", (99, 0))
+    with pytest.raises(StoreUnavailable, match="too old"):
+        count(store)
+    store.close()
