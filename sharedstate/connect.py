@@ -197,6 +197,10 @@ class SharedState:
             )
         return self._outbox
 
+    def store_at(self, url: str) -> Store:
+        """Another store, by its URL, with the settings of this state; the caller closes it. Raises `BadSettings`."""
+        return _shared_store(self.root, self.settings.replace(url=url), self.host)
+
     def close(self) -> None:
         """Give back descriptors, connections and the pacemaker; whoever uses the state afterwards gets them anew."""
         self.claims.close()

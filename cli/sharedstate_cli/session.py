@@ -116,14 +116,23 @@ class Session:
             self.console.stderr.write(f"claims: {visible(text)}\n")
             self.console.stderr.flush()
 
-    def busy(self, work: Callable[[], T], *, label: str) -> T:
-        """The result of `work`; on a terminal a bar shows work of more than half a second."""
+    def busy(self, work: Callable[[], T], *, label: str | Callable[[], str]) -> T:
+        """The result of `work`; on a terminal a bar shows work of more than half a second, by its label."""
         stream = self.console.stderr
         if self.json or stream is None or not _is_terminal(stream):
             return work()
         from sharedstate_cli.full.progress import busy
 
         return busy(work, label=label, stream=stream)
+
+    def counting(self, work: Callable[[Callable[[str, int], None]], T], *, label: str) -> T:
+        """As `busy`, for work that tells now and then what it is at, and how much of it is done: that is shown."""
+        said = [label]
+
+        def tell(what: str, count: int) -> None:
+            said[0] = f"{label}: {what}, {count:,}"
+
+        return self.busy(lambda: work(tell), label=lambda: said[0])
 
     def _print_grid(self, report: Report) -> None:
         grid = report.grid

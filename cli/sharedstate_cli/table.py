@@ -14,6 +14,7 @@ from sharedstate_cli.table_hot import EVERYWHERE, GROUPS, HOT
 from sharedstate_cli.table_hub import HUB, HUB_SCHEMAS
 from sharedstate_cli.table_messages import MESSAGE_SCHEMAS, MESSAGES
 from sharedstate_cli.table_services import SERVICE_SCHEMAS, SERVICES
+from sharedstate_cli.table_stores import STORES
 
 __all__ = ["BY_NAME", "COMMANDS", "EVERYWHERE", "GROUPS", "SCHEMAS", "Command", "Param"]
 
@@ -170,6 +171,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         handler="sharedstate_cli.verbs.timeline:timeline",
         params=TIMELINE,
     ),
+    *STORES,
     Command(
         name="import",
         about="Take over the ledgers of older tools.",
@@ -220,12 +222,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         about="Prove or refute, on your file system, what the store relies on.",
         handler="sharedstate_cli.verbs.selftest:selftest",
         params=(
-            Param(
-                name="folder",
-                metavar="DIR",
-                ids="folder",
-                about="Where to test; default: the state root's file system.",
-            ),
+            Param(name="folder", metavar="DIR", ids="folder", about="Where; default: the state root's file system."),
         ),
     ),
     Command(

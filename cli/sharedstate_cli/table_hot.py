@@ -26,6 +26,7 @@ GROUPS: Final = {
     "service": "Services that several lanes use, with one owner each.",
     "flags": "How far agents have read.",
     "outbox": "Messages of this machine that have not arrived.",
+    "store": "Move state to another store; make a store's tables.",
     "hub": "Who is doing what right now, everywhere.",
     "config": "Settings, and where their values come from.",
 }

@@ -14,7 +14,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
-from tests.benchmarks import crowd, cycle, hub, mail, mirror, peers, post, redis_store, replay, scale, startup
+from tests.benchmarks import (
+    crowd,
+    cycle,
+    git_store,
+    hub,
+    mail,
+    mirror,
+    peers,
+    post,
+    postgres_store,
+    redis_store,
+    replay,
+    scale,
+    startup,
+)
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import facts
 from tests.benchmarks.table import Broken, Row, as_line, print_head, print_row, print_summary
@@ -36,7 +50,9 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "send": ("Messages: accepting and sending (disk)", post.send),
     "flush": ("Messages: flushing the outbox", post.flush),
     "mirror": ("The board: a sync with GitHub (fake, in process)", mirror.requests),
+    "postgres": ("PostgreSQL, with fsync", postgres_store.postgres_cycle),
     "redis": ("Redis, log synced each second", redis_store.redis_cycle),
+    "git": ("A git remote, bare, on the same disk", git_store.git_cycle),
     "hub": ("The hub: until another process sees an update (files on tmpfs, Redis)", hub.propagation),
     "peers": ("Others at the same cycle (disk); figure: ours to theirs", peers.cycles),
 }

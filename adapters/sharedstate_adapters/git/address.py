@@ -26,7 +26,7 @@ _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,99}")
 _SSH = re.compile(r"(?:ssh://|(?:[^/:@]+@)?[^/:]+:(?!//))")
 
 
-class Address(Value):
+class Address(Value, hidden=("url",)):
     """Where the state is: the address of the repository as git takes it, and the full name of the ref."""
 
     url: str

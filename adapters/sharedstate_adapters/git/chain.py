@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from sharedstate import logs
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import StoreBusy, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.values import Value
 from sharedstate_adapters.git import turns
@@ -31,6 +31,7 @@ from sharedstate_adapters.git.remote import Remote
 R = TypeVar("R")
 UNKNOWN_MAX: Final = 3
 GRACE_S: Final = 10.0
+PUSH_SHARE: Final = 0.6
 _NAP_S: Final = 0.05
 
 
@@ -100,7 +101,7 @@ class Chain:
             verdict = self._verdict(staged, self._home.memo.load())
             if verdict is not None:
                 return verdict
-            self._home.pushing.acquire(deadline_s=deadline_s)
+            self._take_push_lock(staged, deadline_s=deadline_s)
             try:
                 memo = self._home.memo.load()
                 if self._verdict(staged, memo) is not None:
@@ -112,6 +113,15 @@ class Chain:
                 self._home.pushing.release()
             if unknown:
                 self._host.sleep(_NAP_S * (1 << unknown) * (0.5 + self._host.entropy(1)[0] / 256))
+
+    def _take_push_lock(self, staged: Staged[R], *, deadline_s: float) -> None:
+        try:
+            self._home.pushing.acquire(deadline_s=deadline_s)
+        except StoreBusy as error:
+            if not staged.wrote:
+                raise
+            # It is on its way: whoever holds the lock may be pushing it.
+            raise StoreUnavailable(f"{error}; nobody knows whether the change was taken", hint=_LOST_HINT) from None
 
     def rebuild(self, generation: int, forget: Callable[[], None], *, deadline_s: float, why: str) -> None:
         """Put our own repository aside and fetch everything anew, unless somebody did since `generation`.
@@ -206,7 +216,9 @@ class Chain:
     def _push(self, memo: Memo, *, deadline_s: float, last: bool) -> bool:
         """Push all that waits. False when the answer was lost and the remote has not moved; `last` gives up then."""
         oid, count, begun_ms = memo.tip, memo.waiting[-1].count, self._host.now().boot_ms
-        pushed = self._remote.push(oid, expected=memo.known, deadline_s=deadline_s)
+        # Some time is left to find out what became of it.
+        push_s = PUSH_SHARE * max(0.0, deadline_s - self._host.monotonic_s())
+        pushed = self._remote.push(oid, expected=memo.known, deadline_s=self._host.monotonic_s() + push_s)
         if pushed.fate == "applied":
             state = self._commits.state(oid)
             now_ms = self._host.now().boot_ms
@@ -214,25 +226,32 @@ class Chain:
                 lambda held: turns.after_push(_confirmed(held, state, count), begun_ms=begun_ms, now_ms=now_ms)
             )
             return True
-        if pushed.fate == "refused":
-            self._sync(deadline_s=deadline_s)
-            self._change(lambda held: held.replace(keeps_history=held.keeps_history or pushed.squash_refused))
-            self._end(OVER if pushed.squash_refused else REFUSED, why=pushed.why)
-            return True
         try:
             self._sync(deadline_s=deadline_s)
         except StoreUnavailable as error:
-            if pushed.fate == "unknown":
-                if not last:
-                    return False
-                self._end(LOST, why=f"{pushed.why}; {error}")
+            if pushed.fate == "unknown" and not last:
+                return False
+            # Whoever waits is told so now; else it would be pushed by whoever writes next, behind their backs.
+            self._end(LOST, why=f"{pushed.why}; {error}")
             raise
-        after = self._home.memo.load()
-        if pushed.fate == "beaten" or after.known != memo.known:
-            return True
-        if last:
-            self._end(LOST, why=pushed.why)
-        return False
+        held = self._home.memo.load()
+        if pushed.fate == "refused":
+            self._refused(memo, held, why=pushed.why)
+        elif pushed.fate == "unknown" and held.known == memo.known:
+            if last:
+                self._end(LOST, why=pushed.why)
+            return False
+        return True
+
+    def _refused(self, memo: Memo, held: Memo, *, why: str) -> None:
+        """The remote does not take it. Where it only minds a history that begins anew, that is not done again."""
+        depths = [self._commits.state(commit).head.depth for commit in (memo.known, memo.tip)]
+        if depths[1] > depths[0] or held.keeps_history:
+            self._end(REFUSED, why=why)
+            return
+        logs.warn("git store: %s takes no squashed history (%s); it grows on", self._remote.shown, why)
+        self._change(lambda memo: memo.replace(keeps_history=True))
+        self._end(OVER)
 
     def _end(self, how: str, *, why: str = "") -> None:
         self._change(lambda held: held.with_chain_ended(how, chain=self._home.memo.new_chain(), why=why))

@@ -7,6 +7,7 @@ command runs, at the price of fetching anew.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,7 +20,8 @@ from sharedstate_adapters.git.memo import MemoFile
 REPOSITORY: Final = "repository.git"
 DAMAGED: Final = "damaged-"
 KNOWN_REF: Final = "refs/sharedstate/known"
-_README: Final = "See docs/git-store.md. This folder holds copies of shared state that lives at a git remote.\n"
+VERSION_MIN: Final = (2, 30)
+_VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 class Home:
@@ -52,6 +54,7 @@ class Home:
         """Make the repository, under the staging lock: in a place beside, then renamed whole."""
         draft = os.path.join(self.folder, f"draft-{self._host.entropy(8).hex()}")
         maker = Git(draft, host=self._host, env=self.git.env)
+        _check_version(maker, deadline_s=deadline_s)
         answer = maker.call("init", "--quiet", "--bare", "--template=", "--object-format=sha1", deadline_s=deadline_s)
         if answer.status != 0:
             raise StoreUnavailable(f"git init of {draft}: {answer.said}")
@@ -87,3 +90,12 @@ class Home:
         """Give the descriptors back."""
         self.staging.close()
         self.pushing.close()
+
+
+def _check_version(git: Git, *, deadline_s: float) -> None:
+    answer = git.call("version", deadline_s=deadline_s)
+    found = _VERSION.search(answer.out.decode("utf-8", "replace"))
+    if answer.status != 0 or found is None:
+        raise StoreUnavailable(f"git version: {answer.said}", hint="a git store needs git on the PATH")
+    if (int(found[1]), int(found[2])) < VERSION_MIN:
+        raise StoreUnavailable(f"git {found[0]} is too old for a git store", hint="install git 2.30 or newer")

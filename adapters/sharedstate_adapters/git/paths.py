@@ -43,12 +43,13 @@ def changed(objects: Objects, root: str, changes: Mapping[Path, Item | None]) ->
     tree = dict(objects.tree(root))
     deeper: dict[str, dict[Path, Item | None]] = {}
     for path, item in changes.items():
-        if len(path) > 1:
-            deeper.setdefault(path[0], {})[path[1:]] = item
+        name, *rest = path
+        if rest:
+            deeper.setdefault(name, {})[tuple(rest)] = item
         elif item is None:
-            tree.pop(path[0], None)
+            tree.pop(name, None)
         else:
-            tree[path[0]] = item
+            tree[name] = item
     for name, below in deeper.items():
         was = tree.get(name)
         oid = changed(objects, was.oid if was is not None and was.is_tree else "", below)

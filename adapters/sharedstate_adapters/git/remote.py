@@ -36,15 +36,16 @@ _BROKEN: Final = (
     "missing blob",
     "missing tree",
     "did not send all",
+    "hash mismatch",
+    "nonexistent object",
 )
 
 
 class Pushed(Value):
-    """What became of a push. `why` in words; `squash_refused` when only a history that goes on is taken there."""
+    """What became of a push, and `why`, in words."""
 
     fate: Fate
     why: str = ""
-    squash_refused: bool = False
 
 
 class Remote:
@@ -65,7 +66,7 @@ class Remote:
         """
         answer = self._git.call(
             "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
-            "--no-show-forced-updates", "--", self.url, f"+{self.ref}:{self._seen}",
+            "--", self.url, f"+{self.ref}:{self._seen}",
             deadline_s=deadline_s,
         )  # fmt: skip
         if answer.status == 0:
@@ -119,7 +120,7 @@ def _rejection(reason: str, answer: Answer) -> Pushed:
     text = masked(reason, characters_max=200)
     if any(words in reason for words in _BEATEN):
         return Pushed(fate="beaten", why=text)
-    return Pushed(fate="refused", why=f"{text}: {answer.said}", squash_refused="non-fast-forward" in reason)
+    return Pushed(fate="refused", why=f"{text}: {answer.said}")
 
 
 def _check_own(answer: Answer) -> None:

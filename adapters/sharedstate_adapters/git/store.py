@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from sharedstate.clock import Instant
 from sharedstate.documents import check_name, check_record, entry_bytes
 from sharedstate.errors import BadSettings, Corrupt, ForkedStore, InvalidInput, StoreBusy
+from sharedstate.findings import Finding
 from sharedstate.host import Host
 from sharedstate.ids import fingerprint
 from sharedstate.settings import Settings
@@ -204,6 +205,13 @@ class GitStore:
         self._check_process()
         return self._upkeep.run(deadline_s=self._deadline_s())
 
+    def checkup(self) -> list[Finding]:
+        """What `claims doctor` says: git, the remote, this machine's own side. Nothing is pushed."""
+        from sharedstate_adapters.git.checkup import examine
+
+        self._check_process()
+        return examine(self._home, self._chain, self._remote, host=self._host, deadline_s=self._deadline_s())
+
     def close(self) -> None:
         """End the kept git and give descriptors back; a later call opens others."""
         self._objects.close()
@@ -283,7 +291,7 @@ class GitStore:
         self._commits.clear()
 
     @contextmanager
-    def _decision(self, state: State) -> Iterator[None]:
+    def _decision(self, state: State) -> Generator[None]:
         self._deciding.state = state
         try:
             yield

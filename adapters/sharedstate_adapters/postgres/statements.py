@@ -72,7 +72,8 @@ class Statements:
 _RECORD: Final = """SELECT r.key, r.revision, r.live, r.value, b.fence, b.at_ms
 FROM $records r LEFT JOIN $beats b ON b.collection = r.collection AND b.key = r.key"""
 
-_LOOK: Final = """SELECT #now, (SELECT max(version) FROM $migrations), current_setting('synchronous_commit'),
+# Migrations are numbered 1, 2, 3 …, so their count is the level; `max` would take longer to plan than all of the rest.
+_LOOK: Final = """SELECT #now, (SELECT count(*) FROM $migrations), current_setting('synchronous_commit'),
 r.revision, r.live, r.value, b.fence, b.at_ms
 FROM (SELECT %s::text AS collection, %s::text AS key) p
 LEFT JOIN $records r ON r.collection = p.collection AND r.key = p.key

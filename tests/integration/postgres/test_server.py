@@ -191,7 +191,7 @@ def test_a_client_that_stands_still_in_its_decision_blocks_nobody_for_long(lane:
         assert inside.wait(10)
         began_s = time.monotonic()
         assert other.transact("counters", "c", counted_on) == 1
-        assert time.monotonic() - began_s < 1.1
+        assert time.monotonic() - began_s < 4, "less than the patience of the one that waits"
     finally:
         go_on.set()
         worker.join(20)

@@ -73,6 +73,13 @@ def test_long_work_shows_that_it_goes_on_and_short_work_does_not() -> None:
     assert quiet.getvalue() == ""
 
 
+def test_long_work_may_tell_what_it_is_at() -> None:
+    screen, seen = Screen(), threading.Event()
+    screen.on_write = lambda: seen.set() if "tasks, 5" in screen.getvalue() else None
+    said = iter(("copying", "copying: tasks, 3"))
+    assert busy(lambda: seen.wait(30), label=lambda: next(said, "copying: tasks, 5"), stream=screen, quiet_s=0) is True
+
+
 def test_an_empty_list_says_so(shell: Shell) -> None:
     assert shell.text("list").out == "no live claims\n"
     assert shell.text("list --status all").out == "no such tasks\n"
