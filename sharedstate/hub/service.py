@@ -76,7 +76,7 @@ class Hub:
             raise InvalidInput(f"mode is one of {', '.join(MODES)}, not {mode!r}")
         if not isinstance(status, policy._Unchanged):  # noqa: SLF001 - reason: the mark of this very package
             status = policy.check_status(status)
-        if not isinstance(ttl_ms, policy._Unchanged):  # noqa: SLF001 - reason: as above
+        if not isinstance(ttl_ms, policy._Unchanged):  # noqa: SLF001 - reason: the mark of this very package
             ttl_ms = policy.check_ttl(ttl_ms)
         if patch is None and mode == "replace":
             raise InvalidInput("replace needs the whole new context")
