@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +185,7 @@ def run(session: Session, *, every: int | None, bridge: str | None, owner: str |
 
 
 @contextmanager
-def _guarded(state: SharedState) -> Iterator[Guard]:
+def _guarded(state: SharedState) -> Generator[Guard]:
     """Who guards that one runs at a time: the files themselves; beside another store, this machine.
 
     Each machine has ends of its own to keep together, also while the shared store is away.

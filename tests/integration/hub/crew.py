@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class Worker:
 
 
 @contextmanager
-def crew(*workers: Worker) -> Iterator[None]:
+def crew(*workers: Worker) -> Generator[None]:
     """Let all go at once; none is left behind."""
     try:
         for worker in workers:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import redis
 
 from sharedstate import SharedState
 from sharedstate.errors import EXIT_REFUSED, EXIT_RETRY
+from sharedstate.store import Versioned
 from tests.integration.hub.crew import PATIENCE_S, Command, wait_for
 from tests.integration.stores.places import Place
 from tests.servers.lifetime import free_port
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @contextmanager
-def running(*commands: Command, more: tuple[str, ...] = ()) -> Iterator[list[subprocess.Popen[str]]]:
+def running(*commands: Command, more: tuple[str, ...] = ()) -> Generator[list[subprocess.Popen[str]]]:
     """`claims hub run` on each of them, until the end of the block; each then ends well."""
     services = [one.start("hub", "run", "--every", "200ms", "--json", *more) for one in commands]
     try:
@@ -50,7 +51,7 @@ def local_contexts(machine: Command) -> dict[str, Any]:
     """What a machine knows by itself."""
     with SharedState.open(machine.root, url="redis://127.0.0.1:9/0") as state:
         found = state.local_store.scan("contexts")
-        return {str(one.value["agent"]): one.value["context"] for one in found if hasattr(one, "value")}
+        return {str(one.value["agent"]): one.value["context"] for one in found if isinstance(one, Versioned)}
 
 
 def tree(folder: Path) -> dict[str, tuple[bytes, int]]:

@@ -120,12 +120,12 @@ def test_each_file_of_the_bridge_has_one_effect_with_four_processes_and_kills(pl
         (folder / f"f{number % 60}.json.part").write_text(json.dumps({"type": "n", "by": "push", "n": number}))
         (folder / f"f{number % 60}.json.part").rename(folder / f"f{number:04}.json")
     for _ in range(6):
-        workers = [Worker("bridge", machine(place, 0), place.url, str(folder), 60) for n in range(PROCESSES)]
+        workers = [Worker("bridge", machine(place, 0), place.url, str(folder), 60) for _ in range(PROCESSES)]
         with crew(*workers):
             workers[0].listen(lambda said: True)
             for worker in workers:
                 worker.kill()
-    last = [Worker("bridge", machine(place, 0), place.url, str(folder), 60) for n in range(PROCESSES)]
+    last = [Worker("bridge", machine(place, 0), place.url, str(folder), 60) for _ in range(PROCESSES)]
     with crew(*last):
         deadline_s = time.monotonic() + PATIENCE_S
         while any(folder.glob("*.json")) or any((folder / TAKING).iterdir()):

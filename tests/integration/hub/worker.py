@@ -130,7 +130,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with SharedState.open(root, url=url, folder=root, owner="worker/agent", durability="relaxed") as state:
         say("ready")
-        sys.stdin.buffer.raw.readline() if hasattr(sys.stdin.buffer, "raw") else sys.stdin.readline()
+        os.read(0, 1)
         JOBS[job](state, name, int(count))
 
 

@@ -83,7 +83,8 @@ def test_usage_is_summed_by_agent(hub: Hub, store: MemoryStore) -> None:
         ("ada", {"input_tokens": 101, "output_tokens": 5}, 2),
         ("bob", {"cost_micros": 7}, 1),
     ]
-    for wrong in ({}, {"a": -1}, {"a": True}, {"a": 1.5}):
+    refused: list[dict[str, Any]] = [{}, {"a": -1}, {"a": True}, {"a": 1.5}]
+    for wrong in refused:
         with pytest.raises(InvalidInput):
             recording.use("ada", **wrong)
 
