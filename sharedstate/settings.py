@@ -10,11 +10,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from sharedstate.configuration import nearest
 from sharedstate.errors import BadSettings
 from sharedstate.values import Value
 
-CONFIG_FILE: Final = "sharedstate.toml"
-_CONFIG_BYTES_MAX: Final = 1 << 20
 _TRUE: Final = frozenset(("1", "true", "yes", "on"))
 _FALSE: Final = frozenset(("0", "false", "no", "off"))
 
@@ -239,7 +238,7 @@ def resolve(
     given = {name: value for name, value in (arguments or {}).items() if value is not None}
     _refuse_unknown(given, where="argument")
     environment = os.environ if env is None else env
-    path, table = _config(os.getcwd() if folder is None else folder)
+    path, table = nearest(os.getcwd() if folder is None else folder)
     _refuse_unknown(table, where=path, tables=(LANES,))
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -349,54 +348,3 @@ _PARSERS: Final[dict[str, Callable[[Setting, Any], Any]]] = {
     "list": _list,
     "text": _text,
 }
-
-
-def _config(folder: str) -> tuple[str, Mapping[str, Any]]:
-    """The nearest configuration from `folder` up to the top of its repository: its path and table, or an empty one."""
-    here = os.path.abspath(folder)
-    while True:
-        own = os.path.join(here, CONFIG_FILE)
-        if (raw := _read(own)) is not None:
-            return own, _table(own, raw, ())
-        project = os.path.join(here, "pyproject.toml")
-        raw = _read(project)
-        if raw is not None and b"tool.sharedstate" in raw:  # tomllib costs 11 ms: only where there is something to find
-            return project, _table(project, raw, ("tool", "sharedstate"))
-        above = os.path.dirname(here)
-        if above == here or os.path.exists(os.path.join(here, ".git")):
-            return "", {}
-        here = above
-
-
-def _read(path: str) -> bytes | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise BadSettings(f"cannot read {path}: {error.strerror}") from error
-    try:
-        raw = os.read(fd, _CONFIG_BYTES_MAX + 1)
-    except OSError as error:
-        raise BadSettings(f"cannot read {path}: {error.strerror}") from error
-    finally:
-        os.close(fd)
-    if len(raw) > _CONFIG_BYTES_MAX:
-        raise BadSettings(f"cannot read {path}: more than {_CONFIG_BYTES_MAX} bytes")
-    return raw
-
-
-def _table(path: str, raw: bytes, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    import tomllib
-
-    try:
-        table: Any = tomllib.loads(raw.decode())
-    except RecursionError:
-        raise BadSettings(f"{path}: nested too deeply") from None
-    except ValueError as error:
-        raise BadSettings(f"{path}: {error}") from None
-    for key in keys:
-        table = table.get(key, {}) if isinstance(table, dict) else {}
-    if not isinstance(table, dict):
-        raise BadSettings(f"{path}: [{'.'.join(keys)}] is not a table")
-    return table
