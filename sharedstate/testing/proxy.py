@@ -4,6 +4,8 @@
         ...  # talk to proxy.address
 
 Each connection takes the next fault of `script`; after the last one, or without any, the `default`. Seeded and logged.
+Clients that keep their connection are met in the middle of it: `cut` and `hold` act after so many bytes, wherever they
+flow, `silent` and `shut` from now on.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from sharedstate.values import Value
 
 Fault = Literal["pass", "refuse", "hang", "reset", "cut", "lose_answer", "trickle", "slow"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
+Direction = Literal["up", "down"]  # to the server, from the server
 _PIECE_BYTES: Final = 16 * 1024
 _POLL_S: Final = 0.2
+_DELIVERY_S: Final = 5.0
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of no time: close sends RST
 
 
@@ -41,6 +45,9 @@ class FaultProxy:
     then nothing for ever. `reset`: a reset in the middle of the request. `cut`: an orderly end in the middle of the
     answer. `lose_answer`: the whole request arrives, the answer does not. `trickle`: the answer comes one byte each
     `pause_s`. `slow`: each piece is `pause_s` late.
+
+    `silent` swallows all answers while it is True, `shut` refuses all connections. `cuts` counts what `cut` and `hold`
+    have done.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class FaultProxy:
         seed: int = 0,
         pause_s: float = 0.05,
         port: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
         self._target = target
         self._script = list(script)
@@ -65,11 +73,19 @@ class FaultProxy:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self.log: list[Handled] = []
+        self.silent = False
+        self.shut = False
+        self.cuts = 0
         self._count = 0
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._direction: Direction | None = None
+        self._left = 0
+        self._holding = False
+        self._held: dict[socket.socket, bytes] = {}  # what waits for `deliver`
+        self._kept: set[socket.socket] = set()  # connections to the server that outlive their clients
+        self._listener = socket.create_server((host, port), backlog=256)
         self._listener.settimeout(_POLL_S)
         self.port = int(self._listener.getsockname()[1])
-        self.address = ("127.0.0.1", self.port)
+        self.address = (host, self.port)
         self._start(self._accept)
 
     def then(self, *faults: Fault) -> None:
@@ -86,15 +102,56 @@ class FaultProxy:
     def drop_connections(self) -> None:
         """Reset every connection that is open now."""
         with self._gate:
-            victims, self._open = self._open, set()
+            victims, self._open = self._open - self._kept, set()
         for sock in victims:
             _reset(sock)
+
+    def cut(self, direction: Direction, *, after: int) -> None:
+        """Of the bytes that go that way from now on `after` pass; then every connection ends. New ones are served."""
+        with self._gate:
+            self._direction, self._left, self._holding = direction, after, False
+
+    def hold(self, *, after: int) -> None:
+        """The same on the way to the server, but what comes then is kept, and given to the server by `deliver`."""
+        with self._gate:
+            self._direction, self._left, self._holding = "up", after, True
+
+    def deliver(self) -> None:
+        """Give the server what was kept, although its sender is long gone, and wait until it has dealt with it."""
+        with self._gate:
+            held, self._held = self._held, {}
+        for server, kept in held.items():
+            with server:
+                server.settimeout(_DELIVERY_S)
+                try:
+                    server.sendall(kept)
+                    server.shutdown(socket.SHUT_WR)
+                    while server.recv(_PIECE_BYTES):
+                        pass
+                except OSError:
+                    pass  # it has hung up on its own
+
+    def relax(self) -> bool:
+        """Cut and hold nothing; whether what was asked for had not come to pass."""
+        with self._gate:
+            waiting, self._direction = self._direction is not None, None
+        return waiting
+
+    def end_connections(self) -> None:
+        """End every connection that is open now in an orderly way; what was passed on arrives."""
+        with self._gate:
+            ends = self._open - self._kept
+        for sock in ends:
+            _end(sock)
 
     def close(self) -> None:
         """End it, with every connection. Returns when its threads have ended."""
         self._ending.set()
         self._listener.close()
         self.drop_connections()
+        for server in self._kept:
+            _end(server)
+            server.close()
         for thread in list(self._threads):
             thread.join(10)
 
@@ -110,7 +167,7 @@ class FaultProxy:
 
     def _start(self, work: object, *args: object) -> None:
         thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]  # a bound method
-        self._threads.append(thread)
+        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
         thread.start()
 
     def _accept(self) -> None:
@@ -128,6 +185,8 @@ class FaultProxy:
             self._start(self._serve, client, number, fault)
 
     def _next(self) -> Fault:
+        if self.shut:
+            return "refuse"
         if self._script:
             return self._script.pop(0)
         return self._chance.choice(self._mix) if self._mix else self.default
@@ -156,10 +215,7 @@ class FaultProxy:
     def _carry(self, client: socket.socket, fault: Fault) -> tuple[int, int]:
         """Both directions until one end is done; the bytes that went there and back."""
         server = socket.create_connection(self._target, timeout=5)
-        for sock in (
-            client,
-            server,
-        ):  # pieces go on as they come, not when the other side has acknowledged the last one
+        for sock in (client, server):  # pieces go on as they come, not when the last one has been acknowledged
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._gate:
             self._open.add(server)
@@ -172,7 +228,9 @@ class FaultProxy:
         finally:
             with self._gate:
                 self._open.discard(server)
-            server.close()
+                kept = server in self._kept
+            if not kept:
+                server.close()
         return moved[0], moved[1]
 
     def _there(self, client: socket.socket, server: socket.socket, fault: Fault, moved: list[int]) -> None:
@@ -187,11 +245,15 @@ class FaultProxy:
                     return
                 if fault == "slow":
                     self._ending.wait(self._pause_s)
-                server.sendall(piece)
-                moved[0] += len(piece)
+                passed, over = self._rationed("up", piece, server)
+                server.sendall(passed)
+                moved[0] += len(passed)
+                if over:
+                    self.end_connections()
+                    return
             server.shutdown(socket.SHUT_WR)
         except OSError:
-            _end(server)
+            self._end_server(server)
 
     def _back(self, server: socket.socket, client: socket.socket, fault: Fault, moved: list[int]) -> None:
         try:
@@ -200,12 +262,39 @@ class FaultProxy:
                     break
                 if fault == "cut":
                     piece = piece[: len(piece) // 2]
-                if not self._give(client, piece, fault, moved) or fault == "cut":
+                if self.silent:
+                    continue
+                passed, over = self._rationed("down", piece, server)
+                if not self._give(client, passed, fault, moved) or fault == "cut":
                     break
+                if over:
+                    self.end_connections()
+                    return
         except OSError:
             pass
         _end(client)
-        _end(server)
+        self._end_server(server)
+
+    def _rationed(self, direction: Direction, piece: bytes, server: socket.socket) -> tuple[bytes, bool]:
+        """What of a piece may pass, and whether that is the end; the rest is kept where that was asked for."""
+        with self._gate:
+            if direction != self._direction:
+                return piece, False
+            if len(piece) <= self._left:
+                self._left -= len(piece)
+                return piece, False
+            self._direction = None
+            self.cuts += 1
+            if self._holding:
+                self._held[server] = piece[self._left :]
+                self._kept.add(server)
+            return piece[: self._left], True
+
+    def _end_server(self, server: socket.socket) -> None:
+        with self._gate:
+            kept = server in self._kept
+        if not kept:
+            _end(server)
 
     def _give(self, client: socket.socket, piece: bytes, fault: Fault, moved: list[int]) -> bool:
         step = 1 if fault == "trickle" else len(piece) or 1

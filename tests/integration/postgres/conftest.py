@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
+from sharedstate.testing.proxy import FaultProxy
 from sharedstate.values import Value
 from sharedstate_adapters.postgres.store import PostgresStore
 from tests.integration.postgres.stores import postgres_store
 from tests.integration.stores.postgres import postgres_url, schema_url
-from tests.servers.cutting import CuttingProxy
 
 Counted = Callable[[int], None]
-
-
-class Proxy(CuttingProxy):
-    """As it is; but the server may have hung up on what was held back, which is what it shall do."""
-
-    def deliver(self) -> None:
-        """Give the server what was kept, if it still listens, and wait until it has dealt with it."""
-        with self._guard:
-            held, self._held = self._held or [], None
-        for server, kept in held:
-            with server:
-                server.settimeout(5.0)
-                try:
-                    server.sendall(kept)
-                    server.shutdown(socket.SHUT_WR)
-                    while server.recv(65536):
-                        pass
-                except OSError:
-                    continue
 
 
 class Lane(Value):
@@ -42,7 +22,7 @@ class Lane(Value):
 
     store: PostgresStore
     judge: PostgresStore
-    proxy: CuttingProxy
+    proxy: FaultProxy
     url: str
     straight: str
 
@@ -52,7 +32,7 @@ def lane() -> Iterator[Lane]:
     name = uuid4().hex
     straight = schema_url(name)
     port = urlsplit(postgres_url()).port or 5432
-    with Proxy(port) as proxy:
+    with FaultProxy(("127.0.0.1", port)) as proxy:
         url = straight.replace(f":{port}/", f":{proxy.port}/")
         made = Lane(
             store=postgres_store(url, lock_timeout_ms=4_000),

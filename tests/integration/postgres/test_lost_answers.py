@@ -11,9 +11,9 @@ import pytest
 
 from sharedstate.errors import StoreUnavailable
 from sharedstate.store import Decision, Document, Entry, Snapshot
+from sharedstate.testing.proxy import Direction
 from tests.integration.postgres.conftest import Counted, Lane
 from tests.integration.postgres.stores import check_counts, counted_on, postgres_store
-from tests.servers.cutting import Direction
 
 BYTES_MAX = 20_000
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -161,7 +161,7 @@ def test_a_server_that_never_answers_is_given_up_in_time_and_the_doubt_is_said(l
         assert time.monotonic() - began_s < 3.6, number
         assert ("not known" in str(caught.value)) == doubtful, "only these could change something"
         lane.proxy.silent = False
-        lane.proxy.drop()
+        lane.proxy.drop_connections()
     check_counts(lane.judge, 0)
     assert [entry.value for entry in lane.judge.read("log")] == [{"n": 1}], "that is what the doubt was about"
 

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
+from sharedstate.testing.proxy import FaultProxy
 from sharedstate.values import Value
 from sharedstate_adapters.redis.store import RedisStore
 from tests.integration.redis.stores import redis_store
 from tests.integration.stores.places import redis_url
-from tests.servers.cutting import CuttingProxy
 
 Counted = Callable[[int], None]
 
@@ -21,7 +21,7 @@ class Lane(Value):
 
     store: RedisStore
     judge: RedisStore
-    proxy: CuttingProxy
+    proxy: FaultProxy
     url: str
 
 
@@ -31,7 +31,7 @@ def lane() -> Iterator[Lane]:
     rest = straight.rpartition("@")[2].removeprefix("redis://")
     port = int(rest.partition("/")[0].partition(":")[2] or 6379)
     prefix = f"?prefix=f-{uuid4().hex[:12]}"
-    with CuttingProxy(port) as proxy:
+    with FaultProxy(("127.0.0.1", port)) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0{prefix}"
         made = Lane(
             store=redis_store(url, lock_timeout_ms=4_000),

@@ -11,9 +11,9 @@ import pytest
 
 from sharedstate.errors import StoreBusy, StoreUnavailable
 from sharedstate.store import Decision, Document, Entry, Snapshot
+from sharedstate.testing.proxy import Direction
 from tests.integration.redis.conftest import Counted, Lane
 from tests.integration.redis.stores import check_counts, counted_on, redis_store
-from tests.servers.cutting import Direction
 
 BYTES_MAX = 20_000
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -156,7 +156,7 @@ def test_a_server_that_never_answers_is_given_up_in_time_and_the_doubt_is_said(l
         assert time.monotonic() - began_s < 1.6, number
         assert ("not known" in str(caught.value)) == (number in (1, 2)), "only these could change something"
         lane.proxy.silent = False
-        lane.proxy.drop()
+        lane.proxy.drop_connections()
         hasty.get("counters", "c")
     check_counts(lane.judge, 1)  # both had been carried out: that is what the doubt was about
     assert [entry.value for entry in lane.judge.read("log")] == [{"n": 1}]

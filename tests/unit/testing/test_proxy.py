@@ -109,3 +109,52 @@ def test_dropped_connections_are_reset(echo: tuple[tuple[str, int], list[bytes]]
         except ConnectionError:
             rest = b""
         assert rest == b""
+
+
+def exchange(sock: socket.socket, line: bytes) -> bytes:
+    """What comes back for a line on a connection that is kept."""
+    sock.sendall(line)
+    try:
+        return sock.recv(1000)
+    except ConnectionError:
+        return b""
+
+
+@pytest.mark.parametrize("after", [0, 3, 9])
+def test_a_cut_on_the_way_there_lets_so_many_bytes_pass(echo: tuple[tuple[str, int], list[bytes]], after: int) -> None:
+    with FaultProxy(echo[0]) as proxy, socket.create_connection(proxy.address, timeout=5) as sock:
+        assert exchange(sock, b"first\n") == ANSWER
+        proxy.cut("up", after=after)
+        exchange(sock, b"question\n")
+        assert proxy.relax() == (after == 9), "all of it passed: the cut is still to come"
+        assert proxy.cuts == (after < 9)
+        assert asked(proxy) == ANSWER
+    assert b"".join(echo[1]) == b"first\n" + b"question\n"[:after] + b"question\n"
+
+
+def test_a_cut_on_the_way_back_lets_so_many_bytes_pass(echo: tuple[tuple[str, int], list[bytes]]) -> None:
+    with FaultProxy(echo[0]) as proxy, socket.create_connection(proxy.address, timeout=5) as sock:
+        proxy.cut("down", after=7)
+        assert exchange(sock, b"question\n") == ANSWER[:7]
+        assert sock.recv(1000) == b"", "an orderly end"
+        assert asked(proxy) == ANSWER
+
+
+def test_what_was_held_back_arrives_after_its_sender_has_gone(echo: tuple[tuple[str, int], list[bytes]]) -> None:
+    with FaultProxy(echo[0]) as proxy:
+        with socket.create_connection(proxy.address, timeout=5) as sock:
+            proxy.hold(after=3)
+            assert exchange(sock, b"question\n") == b""
+        assert asked(proxy) == ANSWER
+        proxy.deliver()
+    assert sorted(echo[1]) == sorted([b"que", b"stion\n", b"question\n"])
+
+
+def test_silence_swallows_answers_and_a_shut_proxy_refuses(echo: tuple[tuple[str, int], list[bytes]]) -> None:
+    with FaultProxy(echo[0]) as proxy:
+        proxy.silent = True
+        assert asked(proxy, wait_s=0.3) == "timeout"
+        proxy.silent, proxy.shut = False, True
+        assert asked(proxy) in ("reset", b"")
+        proxy.shut = False
+        assert asked(proxy) == ANSWER
