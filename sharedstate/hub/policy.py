@@ -83,12 +83,13 @@ def decide_update(snapshot: Snapshot, agent: str, update: Update) -> Decision[Ag
     context = merge_patch(before, dict(update.patch)) if update.mode == "merge" else dict(update.patch)
     status = _changed(None if held is None else held.status, update.status)
     ttl_ms = _changed(None if held is None else held.ttl_ms, update.ttl_ms)
-    if held is not None and (context, status, ttl_ms) == (dict(held.context), held.status, held.ttl_ms):
-        seen = held.replace(seen_ms=snapshot.now.at_ms)
+    raw = encode(context)
+    if held is not None and (status, ttl_ms) == (held.status, held.ttl_ms) and raw == encode(dict(before)):
+        seen = held.replace(seen_ms=snapshot.now.at_ms)  # bytes are compared: to Python 1, 1.0 and true are equal
         return Decision(result=seen, write=BEAT, live=ALIVE)
-    size = len(encode(context))
-    if size > CONTEXT_BYTES_MAX:
-        raise InvalidInput(f"the context of {agent!r} would have {size} bytes; at most {CONTEXT_BYTES_MAX} are allowed")
+    if len(raw) > CONTEXT_BYTES_MAX:
+        told = f"{len(raw)} bytes; at most {CONTEXT_BYTES_MAX} are allowed"
+        raise InvalidInput(f"the context of {agent!r} would have {told}")
     made = AgentContext(
         agent=agent,
         status=status,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharedstate.errors import InvalidInput, StoreUnavailable
-from sharedstate.hub.model import JOURNAL, Gap, HubEvent
+from sharedstate.hub.model import JOURNAL, MODES, Gap, HubEvent, Mode
 from sharedstate.hub.policy import merge_patch
 from sharedstate.hub.service import Hub
 from sharedstate.testing.clock import FakeHost, FakeMachine
@@ -80,6 +80,19 @@ def test_types_come_back_as_they_went_in(context: dict[str, Any]) -> None:
     held = hub.context("a")
     assert held is not None
     assert repr(dict(sorted(held.context.items()))) == repr(_sorted(context))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "before, after", [(1, True), (False, 0), (1, 1.0), (0.0, -0.0), ([1], [True]), ({"y": 0}, {"y": False})]
+)
+def test_another_type_is_another_value(before: Any, after: Any, mode: Mode) -> None:
+    hub, _ = single()
+    hub.update("a", {"x": before})
+    hub.update("a", {"x": after}, mode)
+    held = hub.context("a")
+    assert held is not None
+    assert (held.version.number, repr(held.context)) == (2, repr({"x": after}))
 
 
 def _sorted(value: Any) -> Any:
