@@ -18,9 +18,9 @@ EVENT_BYTES_MAX: Final = 64 * 1024
 STATUS_CHARACTERS_MAX: Final = 200
 TTL_MS_MIN: Final = 1_000
 TTL_MS_MAX: Final = 30 * 86_400_000
-ALIVE: Final = 1  # the fence of every context: an agent's presence is not exclusive
 Mode = Literal["merge", "replace"]
 MODES: Final[tuple[Mode, ...]] = ("merge", "replace")
+_NAMES: Final = frozenset(("agent", "status", "context", "version", "ttl_ms", "deleted", "copied"))
 
 
 class Version(Value):
@@ -43,7 +43,9 @@ class AgentContext(Value):
     """What is known of one agent. `status` is a field of its own, never a part of `context`.
 
     `seen_ms` is the wall time of its last sign of life; `expired` says that this was longer ago than `ttl_ms` (None: it
-    never expires). `deleted` marks a tombstone: it keeps an older copy from coming back.
+    never expires). `deleted` marks a tombstone: it keeps an older copy from coming back. `copied_ms` is when this store
+    took it over from another, `copied_seen_ms` what was known there of its last sign of life: taking over is none.
+    `extra` keeps unknown fields.
     """
 
     agent: str
@@ -54,6 +56,9 @@ class AgentContext(Value):
     deleted: bool = False
     seen_ms: int | None = None
     expired: bool = False
+    copied_ms: int | None = None
+    copied_seen_ms: int | None = None
+    extra: Mapping[str, Any] = {}
 
 
 class Unified(Value):
@@ -95,14 +100,17 @@ class Reconciled(Value):
 
 def dump_context(context: AgentContext) -> Document:
     """The record of a context."""
-    version = context.version
+    version, copied_ms, seen_ms = context.version, context.copied_ms, context.copied_seen_ms
+    copied = {"at": _iso(copied_ms), "seen": _iso(seen_ms)}
     return {
+        **context.extra,
         "agent": context.agent,
         "status": context.status,
         "context": dict(context.context),
         "version": {"number": version.number, "at": iso_of_ms(version.at_ms), "writer": version.writer},
         "ttl_ms": context.ttl_ms,
         "deleted": context.deleted,
+        **({} if copied_ms is None else {"copied": copied}),
     }
 
 
@@ -116,10 +124,29 @@ def load_context(agent: str, document: Document) -> AgentContext:
             raise ValueError("its status or context has another type")
         if ttl_ms is not None and not TTL_MS_MIN <= _count(ttl_ms) <= TTL_MS_MAX:
             raise ValueError("its ttl is out of range")
-        deleted = document["deleted"] is True
-    except (KeyError, TypeError, ValueError) as error:
+        deleted, copied = document["deleted"] is True, document.get("copied", {})
+        copied_ms, copied_seen_ms = _ms(copied.get("at")), _ms(copied.get("seen"))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"the context of {agent!r}: {error}") from None
-    return AgentContext(agent=agent, status=status, context=context, version=version, ttl_ms=ttl_ms, deleted=deleted)
+    return AgentContext(
+        agent=agent,
+        status=status,
+        context=context,
+        version=version,
+        ttl_ms=ttl_ms,
+        deleted=deleted,
+        copied_ms=copied_ms,
+        copied_seen_ms=copied_seen_ms,
+        extra={name: value for name, value in document.items() if name not in _NAMES},
+    )
+
+
+def _iso(at_ms: int | None) -> str | None:
+    return None if at_ms is None else iso_of_ms(at_ms)
+
+
+def _ms(at: str | None) -> int | None:
+    return None if at is None else ms_of_iso(at)
 
 
 def _count(value: object) -> int:

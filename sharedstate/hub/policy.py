@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sharedstate.clock import Instant
+from sharedstate.clock import Instant, age_between
 from sharedstate.errors import InvalidInput
 from sharedstate.hub.model import (
-    ALIVE,
     CONTEXT_BYTES_MAX,
     STATUS_CHARACTERS_MAX,
     TTL_MS_MAX,
@@ -20,7 +19,7 @@ from sharedstate.hub.model import (
     load_context,
 )
 from sharedstate.jsonio import encode
-from sharedstate.store import BEAT, Decision, Snapshot
+from sharedstate.store import BEAT, Beat, Decision, Snapshot
 from sharedstate.values import Value
 
 DEPTH_MAX: Final = 32
@@ -86,7 +85,7 @@ def decide_update(snapshot: Snapshot, agent: str, update: Update) -> Decision[Ag
     raw = encode(context)
     if held is not None and (status, ttl_ms) == (held.status, held.ttl_ms) and raw == encode(dict(before)):
         seen = held.replace(seen_ms=snapshot.now.at_ms)  # bytes are compared: to Python 1, 1.0 and true are equal
-        return Decision(result=seen, write=BEAT, live=ALIVE)
+        return Decision(result=seen, write=BEAT, live=held.version.number)
     if len(raw) > CONTEXT_BYTES_MAX:
         told = f"{len(raw)} bytes; at most {CONTEXT_BYTES_MAX} are allowed"
         raise InvalidInput(f"the context of {agent!r} would have {told}")
@@ -97,9 +96,10 @@ def decide_update(snapshot: Snapshot, agent: str, update: Update) -> Decision[Ag
         version=_next(known, snapshot.now, update.writer),
         ttl_ms=ttl_ms,
         seen_ms=snapshot.now.at_ms,
+        extra={} if known is None else known.extra,
     )
     event = {"type": "context_updated", "agent": agent, "number": made.version.number, "status": status}
-    return Decision(result=made, write=dump_context(made), live=ALIVE, events=(event,))
+    return Decision(result=made, write=dump_context(made), live=made.version.number, events=(event,))
 
 
 def decide_delete(snapshot: Snapshot, agent: str, *, writer: str) -> Decision[bool]:
@@ -108,32 +108,62 @@ def decide_delete(snapshot: Snapshot, agent: str, *, writer: str) -> Decision[bo
     if known is None or known.deleted:
         return Decision(result=False)
     version = _next(known, snapshot.now, writer)
-    tombstone = AgentContext(agent=agent, status=None, context={}, version=version, deleted=True)
+    tombstone = AgentContext(agent=agent, status=None, context={}, version=version, deleted=True, extra=known.extra)
     event = {"type": "context_deleted", "agent": agent, "number": version.number}
     return Decision(result=True, write=dump_context(tombstone), events=(event,))
 
 
 def decide_beat(snapshot: Snapshot, agent: str) -> Decision[bool]:
     """A sign of life; False for an agent that has no context."""
-    if snapshot.value is None or load_context(agent, snapshot.value).deleted:
+    known = None if snapshot.value is None else load_context(agent, snapshot.value)
+    if known is None or known.deleted:
         return Decision(result=False)
-    return Decision(result=True, write=BEAT, live=ALIVE)
+    return Decision(result=True, write=BEAT, live=known.version.number)
 
 
 def decide_adopt(snapshot: Snapshot, other: AgentContext) -> Decision[bool]:
-    """Take another side's context when it is newer than what is here; what is newer or the same here stays."""
-    if snapshot.value is not None:
-        here = load_context(other.agent, snapshot.value)
-        if here.version.rank >= other.version.rank:
-            return Decision(result=False)
-    live = None if other.deleted else ALIVE
-    event = {"type": "context_updated", "agent": other.agent, "number": other.version.number, "status": other.status}
-    return Decision(result=True, write=dump_context(other), live=live, events=(event,))
+    """Take another side's context when it is newer than what is here; what is newer or the same here stays.
+
+    The store counts this as a sign of life, which it is not: what the other side knew of the last one goes along.
+    """
+    here = None if snapshot.value is None else load_context(other.agent, snapshot.value)
+    if not is_newer(other, here):
+        return Decision(result=False)
+    live = None if other.deleted else other.version.number
+    kind = "context_deleted" if other.deleted else "context_updated"
+    told = {} if other.deleted else {"status": other.status}
+    event = {"type": kind, "agent": other.agent, "number": other.version.number, **told}
+    copy = other.replace(copied_ms=snapshot.now.at_ms, copied_seen_ms=other.seen_ms)
+    return Decision(result=True, write=dump_context(copy), live=live, events=(event,))
 
 
-def is_expired(context: AgentContext, *, age_ms: int | None) -> bool:
-    """Whether its last sign of life (None: none known) is longer ago than its time to live."""
-    return context.ttl_ms is not None and (age_ms is None or age_ms > context.ttl_ms)
+def is_newer(one: AgentContext, other: AgentContext | None) -> bool:
+    """Whether `one` replaces `other`, on whichever side they stand.
+
+    Machines of one name can make different contexts of one version: then the same of both is taken everywhere.
+    """
+    if other is None or one.version.rank != other.version.rank:
+        return other is None or one.version.rank > other.version.rank
+    if (one.context, one.status, one.deleted) == (other.context, other.status, other.deleted):
+        return False
+    return _content(one) > _content(other)
+
+
+def seen_by(context: AgentContext, beat: Beat | None, now: Instant, *, skew_ms: int) -> AgentContext:
+    """The context with its last sign of life, and whether that was too long ago."""
+    copied_ms, copied_seen_ms = context.copied_ms, context.copied_seen_ms
+    if copied_ms is not None and (beat is None or beat.seen.at_ms <= copied_ms):
+        known = None if copied_seen_ms is None else Instant(at_ms=copied_seen_ms, boot_ms=0, boot_id="")
+    else:
+        known = None if beat is None else beat.seen
+    if known is None:
+        return context.replace(expired=context.ttl_ms is not None)
+    age_ms = age_between(since=known, now=now, skew_ms=skew_ms).ms
+    return context.replace(seen_ms=known.at_ms, expired=context.ttl_ms is not None and age_ms > context.ttl_ms)
+
+
+def _content(context: AgentContext) -> bytes:
+    return encode({"context": dict(context.context), "status": context.status, "deleted": context.deleted})
 
 
 def _changed(before: Any, wanted: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from sharedstate import jsonio
-from sharedstate.clock import age_between
+from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt, InvalidInput, StoreError
 from sharedstate.host import Host
 from sharedstate.hub import policy
@@ -132,7 +132,7 @@ class Hub:
 
         def look(store: Store) -> AgentContext | None:
             found = store.get(CONTEXTS, agent)
-            return None if found is None else self._seen(found, store)
+            return None if found is None else self._seen(found, store.now())
 
         answered, found, _ = self._ends.try_shared(look)
         chosen = found if answered else look(self._ends.local)
@@ -194,10 +194,13 @@ class Hub:
         taken = given = 0
         for agent in sorted(here.keys() | there.keys()):
             mine, theirs = here.get(agent), there.get(agent)
-            if theirs is not None and (mine is None or mine.version.rank < theirs.version.rank):
-                taken += self._adopt(self._ends.local, theirs)
-            elif mine is not None and (theirs is None or theirs.version.rank < mine.version.rank):
-                given += self._adopt(shared, mine)
+            try:
+                if theirs is not None and policy.is_newer(theirs, mine):
+                    taken += self._adopt(self._ends.local, theirs)
+                elif mine is not None and policy.is_newer(mine, theirs):
+                    given += self._adopt(shared, mine)
+            except (Corrupt, InvalidInput):
+                continue  # it cannot be read on that side, or is not taken there; the others go on
         return Reconciled(taken=taken, given=given, forwarded=self.events.forward(shared))
 
     def _adopt(self, store: Store, context: AgentContext) -> bool:
@@ -211,11 +214,13 @@ class Hub:
 
     def _loaded(self, store: Store) -> dict[str, AgentContext]:
         found: dict[str, AgentContext] = {}
-        for one in store.scan(CONTEXTS):
+        rows = list(store.scan(CONTEXTS))
+        now = store.now()
+        for one in rows:
             if isinstance(one, Unreadable):
                 continue  # told by `unified` and by the doctor; it is neither given nor overwritten
             try:
-                found[one.key] = load_context(one.key, one.value)
+                found[one.key] = self._seen(one, now)
             except Corrupt:
                 continue
         return found
@@ -240,25 +245,22 @@ class Hub:
     def _unified(self, store: Store) -> Unified:
         contexts: list[AgentContext] = []
         unreadable: list[str] = []
-        for one in store.scan(CONTEXTS):
+        rows = list(store.scan(CONTEXTS))
+        now = store.now()  # once: of a server it is a question
+        for one in rows:
             try:
                 if isinstance(one, Unreadable):
                     unreadable.append(one.name)
-                elif not (context := self._seen(one, store)).deleted:
+                elif not (context := self._seen(one, now)).deleted:
                     contexts.append(context)
             except Corrupt:
                 assert isinstance(one, Versioned)
                 unreadable.append(one.key)
         contexts.sort(key=lambda context: context.agent)
-        return Unified(contexts=tuple(contexts), at_ms=store.now().at_ms, unreadable=tuple(sorted(unreadable)))
+        return Unified(contexts=tuple(contexts), at_ms=now.at_ms, unreadable=tuple(sorted(unreadable)))
 
-    def _seen(self, found: Versioned, store: Store) -> AgentContext:
-        context = load_context(found.key, found.value)
-        if found.beat is None:
-            return context.replace(expired=policy.is_expired(context, age_ms=None))
-        age = age_between(since=found.beat.seen, now=store.now(), skew_ms=self._skew_ms)
-        expired = policy.is_expired(context, age_ms=age.ms)
-        return context.replace(seen_ms=found.beat.seen.at_ms, expired=expired)
+    def _seen(self, found: Versioned, now: Instant) -> AgentContext:
+        return policy.seen_by(load_context(found.key, found.value), found.beat, now, skew_ms=self._skew_ms)
 
 
 def _checked(patch: object) -> dict[str, Any]:

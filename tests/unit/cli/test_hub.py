@@ -47,6 +47,15 @@ def test_who_has_expired_is_shown_only_when_asked_for(shell: Shell) -> None:
     assert shell("hub status").document["contexts"][0]["expired"] is True
 
 
+def test_who_changes_its_context_is_seen_at_that_moment(shell: Shell) -> None:
+    shell("hub update ada --set n=1 --ttl 10s")
+    shell.advance(8)
+    changed = shell("hub update ada --set n=2").document
+    shell.advance(8)
+    held = shell("hub get ada").document
+    assert (held["expired"], held["seen_at"]) == (False, changed["changed_at"])
+
+
 @pytest.mark.parametrize(
     "line",
     [
