@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from sharedstate import SharedState
 from sharedstate.host import Host
@@ -60,9 +61,13 @@ class CountingHost(Host):
         super().rename(old, new, dir_fd=dir_fd)
 
 
-def opened(root: str, *, owner: str = OWNER, host: Host | None = None, durability: str = "full") -> SharedState:
+def opened(
+    root: str, *, owner: str = OWNER, host: Host | None = None, durability: str = "full", **settings: Any
+) -> SharedState:
     """The state under `root`, with an owner and a durability that do not depend on the environment."""
-    return SharedState.open(root, owner=owner, folder=os.path.dirname(root), host=host, durability=durability)
+    return SharedState.open(
+        root, owner=owner, folder=os.path.dirname(root), host=host, durability=durability, **settings
+    )
 
 
 def environment(**added: str) -> dict[str, str]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter, perf_counter_ns
+from typing import Any
 
 from sharedstate import SharedState
+from sharedstate.ids import fingerprint
 from sharedstate.messages.model import Answer, Delivered, Envelope, Queued, Sent
 from sharedstate.messages.spool import shelf_of
 from sharedstate.store import DELETE, Decision, Document
@@ -18,6 +24,7 @@ from tests.benchmarks.table import Broken, Row, at_most
 ACCEPT_RATIO_MAX = 1.3
 BODY = "hello " * 100
 CALLS = 10
+GATEWAY_TOKEN = "a-token-for-benchmarks-only"
 
 
 class Clocked:
@@ -87,23 +94,13 @@ def flush(bench: Bench) -> Iterator[Row]:
     count = bench.choose(full=2_000, quick=200)
     for memory, place in ((True, "tmpfs"), (False, "disk")):
         folder = bench.folder(f"flush-{place}", memory=memory)
-        for name in ("at once", "store"):
-            with opened(os.path.join(folder, name.replace(" ", "-"))) as state:
-                _fill(state, count)
-                far = Clocked()
-                began_s = perf_counter()
-                report = state.outbox.flush(transport=far if name == "at once" else None, count_max=count)
-                seconds = perf_counter() - began_s
-            if report.sent != count or report.waiting or (name == "at once" and far.count != count):
-                raise Broken(f"not each once: {report}, {far.count} deliveries")
-            way = "a transport that takes it at once" if name == "at once" else "inboxes of the same store"
-            yield Row(
-                case=f"flush {count:,} messages, {way} ({place})",
-                figure=count / seconds,
-                unit="/s",
-                median_us=seconds / count * 1e6,
-                note="median: the time of each",
-            )
+        far = Clocked()
+        yield _flushed(folder, count, "a transport that takes it at once", place, transport=far)
+        if far.count != count:
+            raise Broken(f"not each once: {far.count} deliveries of {count}")
+        yield _flushed(folder, count, "inboxes of the same store", place)
+        with gateway(os.path.join(folder, "far")) as url:
+            yield _flushed(folder, count, "a gateway, over HTTP", place, endpoints=(url,), http_token=GATEWAY_TOKEN)
         floor = Floor(os.path.join(folder, "floor"), b"x" * 1_200, durable=not memory)
         began_s = perf_counter()
         for number in range(count // 4):
@@ -114,6 +111,40 @@ def flush(bench: Bench) -> Iterator[Row]:
             unit="/s",
         )
         floor.close()
+
+
+def _flushed(
+    folder: str, count: int, way: str, place: str, *, transport: Clocked | None = None, **settings: Any
+) -> Row:
+    with opened(os.path.join(folder, fingerprint(way.encode(), size=4)), **settings) as state:
+        _fill(state, count)
+        began_s = perf_counter()
+        report = state.outbox.flush(transport=transport, count_max=count)
+        seconds = perf_counter() - began_s
+    if report.sent != count or report.waiting:
+        raise Broken(f"not each once: {report}")
+    return Row(
+        case=f"flush {count:,} messages, {way} ({place})",
+        figure=count / seconds,
+        unit="/s",
+        median_us=seconds / count * 1e6,
+        note="median: the time of each",
+    )
+
+
+@contextmanager
+def gateway(root: str) -> Iterator[str]:
+    """The URL of a real gateway process over this root."""
+    argv = [sys.executable, "-m", "sharedstate_cli", "serve", "--json", "--dir", root, "--port", "0", "--allow-write"]
+    env = {**os.environ, "SHARED_STATE_HTTP_TOKEN": GATEWAY_TOKEN}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            told = "" if process.stdout is None else process.stdout.readline()
+            if not told:
+                raise Broken("the gateway does not start")
+            yield str(json.loads(told)["url"])
+        finally:
+            process.terminate()
 
 
 def _measured(state: SharedState, floor: Floor, document: Document, *, rounds: int) -> Rounds:

@@ -34,7 +34,8 @@ def bound(host: str, ports: tuple[int, ...]) -> socket.socket:
     """A listening socket on the first of the ports that is free. Raises `PortTaken`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in ports:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # Named as TCP: asyncio sends small answers at once only on such sockets; else each waits 40 ms for an ACK.
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, port))

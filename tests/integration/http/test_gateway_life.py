@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from sharedstate.errors import EXIT_CONFIG, EXIT_REFUSED, EXIT_RETRY, EXIT_USAGE
 from tests.integration.http.gateways import TOKEN, WAIT_S, RealGateway, letter, place
 
 SENDERS = 6
+ANSWERS = 41
+ANSWER_S_MAX = 0.02
 
 
 def serve(root: Path, *options: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
@@ -26,6 +28,20 @@ def serve(root: Path, *options: str, token: str = TOKEN) -> subprocess.Completed
     argv = [sys.executable, "-m", "sharedstate_cli", "serve", "--json", "--dir", str(root), *options]
     env = {**os.environ, "SHARED_STATE_HTTP_TOKEN": token}
     return subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_S, env=env, check=False)
+
+
+def test_an_answer_does_not_wait_for_the_network_to_acknowledge_its_beginning(tmp_path: Path) -> None:
+    gateway = RealGateway(tmp_path / "state")
+    line = HTTPConnection("127.0.0.1", gateway.port, timeout=WAIT_S)
+    taken: list[float] = []
+    for _ in range(ANSWERS):
+        began_s = time.perf_counter()
+        line.request("GET", "/v1/no-such-place", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert line.getresponse().read()
+        taken.append(time.perf_counter() - began_s)
+    line.close()
+    gateway.end(signal.SIGTERM)
+    assert sorted(taken)[ANSWERS // 2] < ANSWER_S_MAX, "a delayed ACK costs 40 ms for each answer"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -31,7 +31,7 @@ def produce(state: SharedState, name: str, count: int) -> None:
 def flush(state: SharedState) -> None:
     """Flush for ever; whoever has started it ends it."""
     while True:
-        state.outbox.flush(count_max=50, time_max_s=5.0)
+        state.outbox.flush(count_max=1_000, time_max_s=5.0)
         state.host.sleep(0.05)
 
 
