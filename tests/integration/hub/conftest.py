@@ -1,4 +1,4 @@
-"""A server of the test's own, and files or Redis in turn."""
+"""Every store in turn, and those that can be away in turn, each on a server of the test's own."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.stores.places import Place, new_place
-from tests.servers.redis import RedisServer
+from tests.integration.hub.remotes import REMOTES, Remote
+from tests.integration.stores.places import PLACES, Place, new_place
 
 
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    made = RedisServer()
+@pytest.fixture(params=sorted(REMOTES))
+def absent(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Remote]:
+    """A shared store that is not there yet."""
+    made = REMOTES[request.param](tmp_path)
     yield made
     made.stop()
 
 
-@pytest.fixture(params=["files", "redis"])
+@pytest.fixture
+def remote(absent: Remote) -> Remote:
+    """A shared store that can be killed and comes back."""
+    absent.start()
+    return absent
+
+
+@pytest.fixture(params=sorted(PLACES))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """An empty state that several machines can open."""
     folder = tmp_path / f"{request.param}-{uuid4().hex[:12]}"

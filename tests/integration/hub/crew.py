@@ -124,6 +124,7 @@ class Command:
     def __init__(self, root: Path, url: str) -> None:
         self.root = root
         self._environment = {**environment(), "SHARED_STATE_URL": url, "SHARED_STATE_OWNER": f"{root.name}/agent"}
+        self._environment["SHARED_STATE_LOCK_TIMEOUT_MS"] = "4000"
         root.mkdir(parents=True, exist_ok=True)
 
     def start(self, *words: str) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""`claims hub run` on two machines over one Redis, and what it says and how it ends."""
+"""`claims hub run` on two machines over one shared store, and what it says and how it ends."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from sharedstate import SharedState
 from sharedstate.errors import EXIT_REFUSED, EXIT_RETRY
 from sharedstate.store import Versioned
 from tests.integration.hub.crew import PATIENCE_S, Command, wait_for
-from tests.integration.stores.places import Place
-from tests.servers.lifetime import free_port
+from tests.integration.hub.remotes import Remote, place_of
 from tests.servers.redis import RedisServer
 
 SECRET = "hunter2-very-secret"
-IDLE_S = 4.0
+IDLE_S = 3.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
@@ -63,49 +61,43 @@ def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def changes(server: RedisServer) -> int:
-    """How many changes the server has counted."""
-    client: Any = redis.Redis(port=server.port)
-    return int(client.info("persistence")["rdb_changes_since_last_save"])
-
-
-def test_two_machines_agree_the_newer_wins_and_idle_changes_no_byte(server: RedisServer, tmp_path: Path) -> None:
-    one, two = (Command(tmp_path / name, server.url) for name in ("one", "two"))
+def test_two_machines_agree_the_newer_wins_and_idle_changes_no_byte(remote: Remote, tmp_path: Path) -> None:
+    one, two = (Command(tmp_path / name, remote.url) for name in ("one", "two"))
     with running(one, two):
         assert one.run("hub", "update", "ada", "--set", "n=0").returncode == 0
         assert two.run("hub", "update", "bob", "--set", "n=0").returncode == 0
         both = {"ada": {"n": "0"}, "bob": {"n": "0"}}
         wait_for(lambda: local_contexts(one) == local_contexts(two) == both)
         for older, newer in ((one, two), (two, one)):
-            server.kill()
+            remote.kill()
             text = f"by {newer.root.name}"
             assert older.run("hub", "update", "ada", "--set", "n=older").returncode == 0
             assert newer.run("hub", "update", "ada", "--set", f"n={text}").returncode == 0
-            server.start()
+            remote.start()
             wait_for(lambda: local_contexts(one)["ada"] == local_contexts(two)["ada"] == {"n": text})  # noqa: B023 - reason: called here only
             assert json.loads(older.run("hub", "get", "ada", "--json").stdout)["context"] == {"n": text}
         time.sleep(1)
-        before = tree(one.root), tree(two.root), changes(server)
+        before = tree(one.root), tree(two.root), remote.changes()
         time.sleep(IDLE_S)
-        assert (tree(one.root), tree(two.root), changes(server)) == before
+        assert (tree(one.root), tree(two.root), remote.changes()) == before
 
 
-def test_what_was_done_offline_by_commands_is_not_overwritten_by_the_next(server: RedisServer, tmp_path: Path) -> None:
-    machine = Command(tmp_path / "one", server.url)
+def test_what_was_done_offline_by_commands_is_not_overwritten_by_the_next(remote: Remote, tmp_path: Path) -> None:
+    machine = Command(tmp_path / "one", remote.url)
     assert machine.run("hub", "update", "ada", "--set", "a=1").returncode == 0
-    server.kill()
+    remote.kill()
     assert machine.run("hub", "update", "ada", "--set", "b=2").returncode == 0
     assert machine.run("hub", "record", "task", "ada", "T-1", "complete", "--result", "{}").returncode == 0
-    server.start()
+    remote.start()
     made = json.loads(machine.run("hub", "update", "ada", "--set", "c=3", "--json").stdout)
     assert {**made["context"], "last_task": 0} == {"a": "1", "b": "2", "c": "3", "last_task": 0}
-    with Place(name="redis", url=server.url, folder=str(tmp_path)).open("judge") as state:
+    with place_of(remote, tmp_path).open("judge") as state:
         kinds = [getattr(one, "body", {}).get("type") for one in state.hub.subscribe(timeout_s=0)]
     assert kinds.count("task_recorded") == 1
 
 
-def test_the_service_runs_once_for_each_machine_and_ends_with_0(server: RedisServer, tmp_path: Path) -> None:
-    one, two = (Command(tmp_path / name, server.url) for name in ("one", "two"))
+def test_the_service_runs_once_for_each_machine_and_ends_with_0(remote: Remote, tmp_path: Path) -> None:
+    one, two = (Command(tmp_path / name, remote.url) for name in ("one", "two"))
     with running(one, two):
         second = one.run("hub", "run", "--json")
         assert second.returncode == EXIT_REFUSED, second.stdout
@@ -119,27 +111,23 @@ def test_on_files_too_the_service_runs_once(tmp_path: Path) -> None:
         assert machine.run("hub", "run").returncode == EXIT_REFUSED
 
 
-def test_the_service_starts_without_redis_joins_and_takes_in_files(tmp_path: Path) -> None:
-    port = free_port()
-    machine = Command(tmp_path / "one", f"redis://127.0.0.1:{port}/0")
+def test_the_service_starts_without_the_shared_store_joins_and_takes_in_files(absent: Remote, tmp_path: Path) -> None:
+    machine = Command(tmp_path / "one", absent.url)
     push = tmp_path / "push"
     push.mkdir()
     (push / "bad.json").write_text("{nonsense")
     assert machine.run("hub", "update", "ada", "--set", "n=1").returncode == 0
     with running(machine, more=("--bridge", str(push))) as [service]:
-        server = RedisServer(port=port)
-        try:
-            wait_for(lambda: "n" in _shared(tmp_path, server).get("ada", {}))
-            (push / ".new").write_text('{"type": "pushed"}')
-            os.rename(push / ".new", push / "new.json")
-            wait_for(lambda: (push / "done").exists() and (push / "refused").exists())
-        finally:
-            server.stop()
+        absent.start()
+        wait_for(lambda: "n" in _shared(absent, tmp_path).get("ada", {}))
+        (push / ".new").write_text('{"type": "pushed"}')
+        os.rename(push / ".new", push / "new.json")
+        wait_for(lambda: (push / "done").exists() and (push / "refused").exists())
         assert service.poll() is None
 
 
-def _shared(folder: Path, server: RedisServer) -> dict[str, Any]:
-    with Place(name="redis", url=server.url, folder=str(folder)).open("judge") as state:
+def _shared(remote: Remote, folder: Path) -> dict[str, Any]:
+    with place_of(remote, folder).open("judge") as state:
         return {one.agent: one.context for one in state.hub.unified().contexts}
 
 

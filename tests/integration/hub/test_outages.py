@@ -1,4 +1,4 @@
-"""Redis comes late, dies and comes back, under load: what was acknowledged is there, once, and it is told once."""
+"""The shared store comes late, dies and comes back, under load: what was acknowledged is there once, and told once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from tests.integration.hub.crew import BACK, LOST, Worker, crew, told, wait_for
+from tests.integration.hub.remotes import Remote, place_of
 from tests.integration.stores.places import Place
-from tests.servers.lifetime import free_port
-from tests.servers.redis import RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-DEATHS = 2
+DEATHS = {"redis": 2, "postgres": 1, "git": 1}
 
 
 def _is_published(said: Any) -> bool:
@@ -48,41 +47,37 @@ def check_flow(place: Place, worker: Worker, name: str) -> None:
     assert (held.status, held.context) == ("working", {"n": updated[-1]})
 
 
-def test_started_without_redis_it_works_on_files_and_joins_by_itself(tmp_path: Path) -> None:
-    port = free_port()
-    place = Place(name="redis", url=f"redis://127.0.0.1:{port}/0", folder=str(tmp_path))
+def test_started_without_the_shared_store_it_works_on_files_and_joins_by_itself(absent: Remote, tmp_path: Path) -> None:
+    place = place_of(absent, tmp_path)
     worker = Worker("flow", tmp_path / "machine", place.url, "ada")
     with crew(worker):
         worker.listen(lambda said: said == {"published": 20})
         assert worker.log.count(LOST) == 1
-        server = RedisServer(port=port)
-        try:
-            hear_back(worker, times=1)
-            assert told(place.open("judge"))[:21] == [("ada", n) for n in range(21)], "by itself"
-            worker.finish()
-            check_flow(place, worker, "ada")
-            assert (worker.log.count(LOST), worker.log.count(BACK)) == (1, 1)
-        finally:
-            server.stop()
+        absent.start()
+        hear_back(worker, times=1)
+        assert told(place.open("judge"))[:21] == [("ada", n) for n in range(21)], "by itself"
+        worker.finish()
+        check_flow(place, worker, "ada")
+        assert (worker.log.count(LOST), worker.log.count(BACK)) == (1, 1)
 
 
-def test_a_killed_redis_costs_no_update_no_event_and_one_line_each_way(server: RedisServer, tmp_path: Path) -> None:
-    place = Place(name="redis", url=server.url, folder=str(tmp_path))
+def test_a_killed_shared_store_costs_no_update_no_event_and_one_line_each_way(remote: Remote, tmp_path: Path) -> None:
+    place, deaths = place_of(remote, tmp_path), DEATHS[remote.name]
     names = ["ada", "bob", "eve"]
     roots = [tmp_path / "one", tmp_path / "one", tmp_path / "two"]  # two processes of one machine
     workers = [Worker("flow", root, place.url, name) for root, name in zip(roots, names, strict=True)]
     with crew(*workers):
-        for death in range(1, DEATHS + 1):
+        for death in range(1, deaths + 1):
             for worker in workers:
                 for _ in range(10):
                     worker.listen(_is_published)
-            server.kill()
+            remote.kill()
             wait_for(partial(have_lost, workers, times=death))
-            server.start()
+            remote.start()
             for worker in workers:
                 hear_back(worker, times=death)
         for worker in workers:
             worker.finish()
     for worker, name in zip(workers, names, strict=True):
         check_flow(place, worker, name)
-        assert (worker.log.count(LOST), worker.log.count(BACK)) == (DEATHS, DEATHS)
+        assert (worker.log.count(LOST), worker.log.count(BACK)) == (deaths, deaths)

@@ -12,9 +12,8 @@ import pytest
 
 from sharedstate.hub.bridge import DONE, TAKING
 from tests.integration.hub.crew import PATIENCE_S, Worker, crew, told
+from tests.integration.hub.remotes import Remote, place_of
 from tests.integration.stores.places import Place
-from tests.servers.lifetime import free_port
-from tests.servers.redis import RedisServer
 
 AGENTS = 100
 PROCESSES = 4
@@ -28,12 +27,13 @@ def machine(place: Place, number: int) -> Path:
 
 
 def test_updates_of_a_hundred_agents_from_four_processes_are_all_kept(place: Place) -> None:
-    workers = [Worker("update", machine(place, n), place.url, f"p{n}", AGENTS) for n in range(PROCESSES)]
+    agents = AGENTS if place.pace == 1 else AGENTS // PROCESSES
+    workers = [Worker("update", machine(place, n), place.url, f"p{n}", agents) for n in range(PROCESSES)]
     with crew(*workers):
         for worker in workers:
-            assert worker.finish() == list(range(AGENTS))
+            assert worker.finish() == list(range(agents))
     held = {one.agent: dict(one.context) for one in place.open().hub.unified().contexts}
-    assert held == {f"agent-{n}": {f"p{p}": n for p in range(PROCESSES)} for n in range(AGENTS)}
+    assert held == {f"agent-{n}": {f"p{p}": n for p in range(PROCESSES)} for n in range(agents)}
 
 
 def test_a_subscriber_that_was_away_gets_everything(place: Place) -> None:
@@ -52,17 +52,18 @@ def test_a_subscriber_that_was_away_gets_everything(place: Place) -> None:
 
 
 def test_with_every_hint_dropped_a_subscriber_still_gets_everything(place: Place) -> None:
-    deaf = Worker("follow", machine(place, 1), place.url, "first!", 200)
-    publisher = Worker("publish", machine(place, 0), place.url, "a", 200)
+    count = 200 // place.pace
+    deaf = Worker("follow", machine(place, 1), place.url, "first!", count)
+    publisher = Worker("publish", machine(place, 0), place.url, "a", count)
     with crew(deaf, publisher):
         publisher.finish()
         ended_s = time.monotonic()
-        assert [one["n"] for one in deaf.finish()] == list(range(200))
+        assert [one["n"] for one in deaf.finish()] == list(range(count))
         assert time.monotonic() - ended_s < 5, "a poll of half a second, and some"
 
 
 def test_a_publisher_that_is_killed_leaves_no_event_twice_and_none_behind(place: Place) -> None:
-    for kill in range(KILLS):
+    for kill in range(max(3, KILLS // place.pace)):
         worker = Worker("publish", machine(place, 0), place.url, f"k{kill}", 10_000)
         with crew(worker):
             worker.listen(partial(eq, 10 + kill))
@@ -73,7 +74,7 @@ def test_a_publisher_that_is_killed_leaves_no_event_twice_and_none_behind(place:
 
 
 def test_a_process_that_is_killed_while_it_updates_leaves_whole_contexts(place: Place) -> None:
-    for kill in range(KILLS):
+    for kill in range(max(3, KILLS // place.pace)):
         worker = Worker("update", machine(place, 0), place.url, f"k{kill}", 10_000)
         with crew(worker):
             worker.listen(partial(eq, 5 + kill))
@@ -84,42 +85,38 @@ def test_a_process_that_is_killed_while_it_updates_leaves_whole_contexts(place: 
         assert len(heard) <= len(held) <= len(heard) + 1
 
 
-def test_a_forwarder_that_is_killed_at_any_moment_forwards_each_event_once(tmp_path: Path) -> None:
-    port, count = free_port(), 2_000
-    url, root = f"redis://127.0.0.1:{port}/0", tmp_path / "machine"
-    worker = Worker("publish", root, url, "a", count)
+def test_a_forwarder_that_is_killed_at_any_moment_forwards_each_event_once(absent: Remote, tmp_path: Path) -> None:
+    place, root = place_of(absent, tmp_path), tmp_path / "machine"
+    count = 1_200 // place.pace
+    worker = Worker("publish", root, place.url, "a", count)
     with crew(worker):
         worker.finish()
-    server = RedisServer(port=port)
-    try:
-        judge = Place(name="redis", url=url, folder=str(tmp_path)).open("judge")
-        deaths = 0
-        for kill in range(60):
-            worker = Worker("forward", root, url, "a")
-            with crew(worker):
-                time.sleep(0.001 * (kill % 12))
-                before = len(told(judge))
-                worker.kill()
-                deaths += 0 < before < count or 0 < len(told(judge)) < count
-            if len(told(judge)) == count:
-                break
-        last = [Worker("forward", root, url, "a") for _ in range(PROCESSES)]
-        with crew(*last):
-            for one in last:
-                one.finish()
-        assert told(judge) == [("a", n) for n in range(count)]
-        assert deaths > 0, "some died in the middle"
-    finally:
-        server.stop()
+    absent.start()
+    judge, deaths = place.open("judge"), 0
+    for kill in range(60):
+        worker = Worker("forward", root, place.url, "a")
+        with crew(worker):
+            time.sleep(0.001 * place.pace * (kill % 12))
+            before = len(told(judge))
+            worker.kill()
+            deaths += 0 < before < count or 0 < len(told(judge)) < count
+        if len(told(judge)) == count:
+            break
+    last = [Worker("forward", root, place.url, "a") for _ in range(PROCESSES)]
+    with crew(*last):
+        for one in last:
+            one.finish()
+    assert told(judge) == [("a", n) for n in range(count)]
+    assert deaths > 0, "some died in the middle"
 
 
 def test_each_file_of_the_bridge_has_one_effect_with_four_processes_and_kills(place: Place, tmp_path: Path) -> None:
-    folder, count = tmp_path / "push", 300
+    folder, count = tmp_path / "push", 300 // place.pace
     folder.mkdir()
     for number in range(count):
         (folder / f"f{number % 60}.json.part").write_text(json.dumps({"type": "n", "by": "push", "n": number}))
         (folder / f"f{number % 60}.json.part").rename(folder / f"f{number:04}.json")
-    for _ in range(6):
+    for _ in range(6 if place.pace == 1 else 2):
         workers = [Worker("bridge", machine(place, 0), place.url, str(folder), 60) for _ in range(PROCESSES)]
         with crew(*workers):
             workers[0].listen(lambda said: True)

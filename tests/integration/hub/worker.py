@@ -128,7 +128,8 @@ def main() -> None:
     """Do the job that the command line names."""
     job, root, url, name, count = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with SharedState.open(root, url=url, folder=root, owner="worker/agent", durability="relaxed") as state:
+    how: dict[str, Any] = {"owner": "worker/agent", "durability": "relaxed", "lock_timeout_ms": 4_000}
+    with SharedState.open(root, url=url, folder=root, **how) as state:
         say("ready")
         os.read(0, 1)
         JOBS[job](state, name, int(count))
