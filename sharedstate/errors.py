@@ -75,6 +75,13 @@ class StoreUnavailable(StoreError):
     hint = "check space, permissions and the device, then try again; `claims doctor` names what is wrong"
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """An answer was lost, and it could not be found out in time: the change was made wholly or not at all."""
+
+    code = "outcome_unknown"
+    hint = "read the state again before acting, once the store can be reached"
+
+
 class StoreBusy(StoreUnavailable, TimeoutError):
     """A lock was not free within the allowed wait; nothing was changed."""
 

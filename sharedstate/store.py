@@ -134,8 +134,8 @@ class Store(Protocol):
 
         `decide` may run several times, must be pure, and must not call the store's writing side. Returns its
         result once the decision is as durable as asked. A `derived` record can be made anew from others: an unreadable
-        one counts as absent (its bytes are kept) instead of blocking. Raises `StoreBusy`, `StoreUnavailable`,
-        `Corrupt`, `DurabilityUnknown`.
+        one counts as absent (its bytes are kept) instead of blocking. Raises `StoreBusy`, `StoreUnavailable`
+        (`OutcomeUnknown`, one of its kind: perhaps it was changed), `Corrupt`, `DurabilityUnknown`.
         """
         ...
 

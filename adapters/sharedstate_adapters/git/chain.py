@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from sharedstate import logs
-from sharedstate.errors import StoreBusy, StoreUnavailable
+from sharedstate.errors import OutcomeUnknown, StoreBusy, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.values import Value
 from sharedstate_adapters.git import turns
@@ -94,7 +94,8 @@ class Chain:
     def settle(self, staged: Staged[R], *, deadline_s: float) -> bool:
         """Whether the commit (or all that a look was based upon) is applied; False when it must be decided again.
 
-        Raises `StoreUnavailable` when the remote cannot be reached or refuses, `StoreBusy` when others took too long.
+        Raises `StoreUnavailable` when the remote cannot be reached or refuses (`OutcomeUnknown` when it may have taken
+        it), `StoreBusy` when others took too long.
         """
         unknown = 0
         while True:
@@ -121,7 +122,7 @@ class Chain:
             if not staged.wrote:
                 raise
             # It is on its way: whoever holds the lock may be pushing it.
-            raise StoreUnavailable(f"{error}; nobody knows whether the change was taken", hint=_LOST_HINT) from None
+            raise OutcomeUnknown(f"{error}; nobody knows whether the change was taken", hint=_LOST_HINT) from None
 
     def rebuild(self, generation: int, forget: Callable[[], None], *, deadline_s: float, why: str) -> None:
         """Put our own repository aside and fetch everything anew, unless somebody did since `generation`.
@@ -211,7 +212,7 @@ class Chain:
         if ended is not None and ended.how == REFUSED:
             raise StoreUnavailable(f"{self._remote.shown} refused: {ended.why}", hint=_REFUSED_HINT)
         why = f": {ended.why}" if ended is not None and ended.why else ""
-        raise StoreUnavailable(f"{self._remote.shown}: nobody knows whether it took the change{why}", hint=_LOST_HINT)
+        raise OutcomeUnknown(f"{self._remote.shown}: nobody knows whether it took the change{why}", hint=_LOST_HINT)
 
     def _push(self, memo: Memo, *, deadline_s: float, last: bool) -> bool:
         """Push all that waits. False when the answer was lost and the remote has not moved; `last` gives up then."""
@@ -231,9 +232,10 @@ class Chain:
         except StoreUnavailable as error:
             if pushed.fate == "unknown" and not last:
                 return False
-            # Whoever waits is told so now; else it would be pushed by whoever writes next, behind their backs.
+            # Whoever waits is told so now; else it would be pushed by whoever writes next, behind their backs. It may
+            # have been part of an earlier push whose answer was lost, so that even a refused one settles nothing.
             self._end(LOST, why=f"{pushed.why}; {error}")
-            raise
+            return False
         held = self._home.memo.load()
         if pushed.fate == "refused":
             self._refused(memo, held, why=pushed.why)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import OutcomeUnknown, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate_adapters.postgres.edge import Away
 from sharedstate_adapters.postgres.line import Dial, Line
@@ -116,7 +116,7 @@ class Wire:
         text = f"{what}: no answer from PostgreSQL at {self.where}: {reason}"
         if not doubt:
             return StoreUnavailable(text, hint=_HINT)
-        return StoreUnavailable(f"{text}; whether it was carried out is not known", hint=_DOUBT)
+        return OutcomeUnknown(f"{text}; whether it was carried out is not known", hint=_DOUBT)
 
 
 _HINT: Final = "check that the server runs and is reached from here, then try again"

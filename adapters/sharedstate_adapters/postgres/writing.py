@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sharedstate.errors import SharedStateError, StoreBusy, StoreUnavailable
+from sharedstate.errors import OutcomeUnknown, SharedStateError, StoreBusy, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.store import Decision, Entry, Snapshot, T, check_continues
 from sharedstate_adapters.postgres.change import Change, Look, Place
@@ -239,7 +239,7 @@ def _doubt(what: str, *, only_if: bool = True) -> Generator[None]:
     except SharedStateError as error:
         if not only_if:
             raise
-        raise StoreUnavailable(
+        raise OutcomeUnknown(
             f"{what}: an answer was lost, and whether it was carried out is not known: {error}",
             hint="read the state again before acting; it was carried out wholly or not at all",
         ) from None

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import OutcomeUnknown, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate_adapters.redis.edge import Away
 from sharedstate_adapters.redis.line import Dial, Line, Premises
@@ -140,7 +140,7 @@ class Wire:
         text = f"{what}: no answer from Redis at {self.where}: {reason}"
         if not doubt:
             return StoreUnavailable(text, hint=_HINT)
-        return StoreUnavailable(f"{text}; whether it was carried out is not known", hint=_DOUBT)
+        return OutcomeUnknown(f"{text}; whether it was carried out is not known", hint=_DOUBT)
 
 
 _HINT: Final = "check that the server runs and is reached from here, then try again"

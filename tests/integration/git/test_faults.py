@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import OutcomeUnknown, StoreUnavailable
 from sharedstate.store import Entry
 from sharedstate.testing.contracts.workers import counts
 from sharedstate_adapters.git.remote import Pushed
@@ -146,6 +146,31 @@ def test_a_remote_that_is_away_is_said_and_comes_back(tmp_path: Path) -> None:
     told.append(count(store))
     assert told == [1, 2], "what was refused while the remote was away is not done later"
     check(store, acknowledged=told)
+    store.close()
+
+
+def test_a_push_that_arrived_and_a_remote_that_is_away_then_are_told_as_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = bare_remote(tmp_path)
+    store = a_machine(str(remote), str(tmp_path / "one"), deadline_ms="3000")
+    told = [count(store)]
+    push = store._remote.push
+
+    def arrives_and_hangs_up(oid: str, *, expected: str, deadline_s: float) -> Pushed:
+        if remote.exists():
+            assert push(oid, expected=expected, deadline_s=deadline_s).fate == "applied"
+            remote.rename(tmp_path / "away")
+        return Pushed(fate="unknown", why="hung up")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._remote, "push", arrives_and_hangs_up)
+        with pytest.raises(OutcomeUnknown, match="hung up"):
+            count(store)
+    (tmp_path / "away").rename(remote)
+    told.append(count(store))
+    assert told == [1, 3]
+    check(store, acknowledged=told, unknown=1)
     store.close()
 
 
