@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from sharedstate.errors import InvalidInput
+from sharedstate import jsonio
+from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.store import (
     KEEP,
     LOADED_ENTRIES_MAX,
     Decision,
-    Document,
     Entry,
     Portable,
     Snapshot,
@@ -64,7 +64,10 @@ def copy_store(source: Portable, target: Portable, *, progress: Progress | None 
     """
     tally, tell = _Tally(), progress or _silent
     for journal in source.journals():
-        _copy_journal(source, target, journal, tally, tell)
+        try:
+            _copy_journal(source, target, journal, tally, tell)
+        except Corrupt as error:
+            tally.problem(f"journal {journal}: cannot be read: {error}")
     for collection in source.collections():
         for count, found in enumerate(source.scan(collection), start=1):
             _copy_record(target, collection, found, tally)
@@ -93,11 +96,15 @@ def _copy_record(target: Portable, collection: str, found: Versioned | Unreadabl
     def put(snapshot: Snapshot) -> Decision[str]:
         if snapshot.value is None:
             return Decision(result="copied", write=found.value, live=found.live)
-        if snapshot.value == found.value:
+        if jsonio.text_of(snapshot.value) == jsonio.text_of(found.value):
             return Decision(result="same")
         return Decision(result="other", write=KEEP)
 
-    result = target.transact(collection, found.key, put)
+    try:
+        result = target.transact(collection, found.key, put)
+    except Corrupt as error:
+        tally.problem(f"{collection}/{found.key}: cannot be read in the target: {error}")
+        return
     if result == "other":
         tally.problem(f"{collection}/{found.key}: the target holds another record of this name; it was left alone")
     elif result == "same":
@@ -114,7 +121,7 @@ def _copy_journal(source: Portable, target: Portable, journal: str, tally: _Tall
         theirs = next(held, None)
         if theirs is None:
             break
-        if theirs != mine:
+        if _telling(theirs) != _telling(mine):
             tally.problem(f"journal {journal}: entry {mine.sequence} differs in the target; the journal was left alone")
             return
         last = mine.sequence
@@ -147,19 +154,31 @@ def _record_differences(source: Portable, target: Portable) -> Iterator[str]:
             if isinstance(found, Unreadable):
                 yield f"{collection}/{found.name}: cannot be read in the source: {found.reason}"
                 continue
-            there = target.get(collection, found.key)
+            try:
+                there = target.get(collection, found.key)
+            except Corrupt as error:
+                yield f"{collection}/{found.key}: cannot be read in the target: {error}"
+                continue
             if there is None or _essence(there) != _essence(found):
                 yield f"{collection}/{found.key}: the target does not hold the same"
 
 
-def _essence(found: Versioned) -> tuple[Document, Any]:
-    return found.value, found.live
+def _essence(found: Versioned) -> tuple[str, int | None]:
+    """What must be alike, as text: in Python 1, 1.0 and true are equal, in JSON they are three values."""
+    return jsonio.text_of(found.value), found.live
+
+
+def _telling(entry: Entry | None) -> tuple[int, int, str, str] | None:
+    return None if entry is None else (entry.sequence, entry.at_ms, entry.record, jsonio.text_of(entry.value))
 
 
 def _journal_differences(source: Portable, target: Portable) -> Iterator[str]:
     for journal in source.journals():
         theirs = target.read(journal)
-        for mine in source.read(journal):
-            if next(theirs, None) != mine:
-                yield f"journal {journal}: entry {mine.sequence} is not the same in the target"
-                break
+        try:
+            for mine in source.read(journal):
+                if _telling(next(theirs, None)) != _telling(mine):
+                    yield f"journal {journal}: entry {mine.sequence} is not the same in the target"
+                    break
+        except Corrupt as error:
+            yield f"journal {journal}: cannot be read: {error}"

@@ -65,11 +65,26 @@ def merge_documents(base: Document | None, ours: Document, theirs: Document) -> 
         value = _field(name, told, (name,), lost)
         if value is not _MISSING:
             merged[name] = value
-    # Once noted, a conflict stays until a person takes it out on both sides.
-    kept = _united([*_list(ours.get(CONFLICTS)), *_list(theirs.get(CONFLICTS)), *lost.new])
-    if kept:
+    kept = _noted(ours.get(CONFLICTS, _MISSING), theirs.get(CONFLICTS, _MISSING), lost.new)
+    if kept is not _MISSING:
         merged[CONFLICTS] = kept
     return Merged(value=merged, conflicts=tuple(sorted({str(item["at"]) for item in lost.new})))
+
+
+def _noted(one: Any, other: Any, new: list[Document]) -> Any:
+    """What stands under `conflicts`. Once noted, a conflict stays until a person takes it out on both sides.
+
+    Somebody else's value of that name is not lost either: it becomes one of the noted.
+    """
+    if not new and _alike(one, other):
+        return one
+    return _united([*_items(one), *_items(other), *new]) or _MISSING
+
+
+def _items(value: Any) -> list[Any]:
+    if value is _MISSING:
+        return []
+    return value if isinstance(value, list) else [{"at": CONFLICTS, "value": value}]
 
 
 def _is_task(document: Document) -> bool:

@@ -241,3 +241,14 @@ def test_planted_bugs_break_a_law() -> None:
     assert _lower_fence(base, ours, theirs)["fence"] < 3
     with pytest.raises(AssertionError, match="lost"):
         check_losses(base, ours, theirs, _forget(base, ours, theirs))
+
+
+@pytest.mark.parametrize("value", [7, {"x": 1}, None, "text"])
+def test_a_field_that_happens_to_be_called_conflicts_is_not_lost(value: object) -> None:
+    alike = merge_documents({"a": 1}, {"a": 1, CONFLICTS: value}, {"a": 2, CONFLICTS: value}).value
+    assert alike == {"a": 2, CONFLICTS: value}
+    noted = [{"at": CONFLICTS, "value": value}]
+    for one, other in (({"a": 1, CONFLICTS: value}, {"a": 2}), ({"a": 2}, {"a": 1, CONFLICTS: value})):
+        merged = merge_documents({"a": 1}, one, other).value
+        assert merged == {"a": 2, CONFLICTS: noted}
+        assert merge_documents({"a": 1}, merged, other).value == merged

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import Corrupt, StoreUnavailable
 from sharedstate.files.store import FileStore
 from sharedstate.store import Entry, Portable
 from sharedstate.testing.contracts.steps import got, writes
@@ -105,3 +105,40 @@ def test_a_gap_in_a_journal_of_the_source_is_told() -> None:
     report = copy_store(Gapped(), MemoryStore())
     assert not report.verified
     assert report.problem_count == 1
+
+
+@pytest.mark.parametrize("held", [1, 1.0, True])
+def test_one_and_true_are_not_the_same(held: object) -> None:
+    source, target = MemoryStore(), MemoryStore()
+    for store, value in ((source, {"n": held}), (target, {"n": 1})):
+        store.transact("tasks", "T-1", writes(value))
+        store.load_entries("log", [Entry(sequence=1, at_ms=5, value=value)])
+    report = copy_store(source, target)
+    assert report.verified is (type(held) is int)
+    told = {problem.split(":")[0] for problem in report.problems}
+    assert told == (set() if report.verified else {"journal log", "tasks/T-1"})
+
+
+def test_damage_in_the_target_is_told_and_hides_nothing_else() -> None:
+    source, target = filled(), MemoryStore()
+    target.transact("tasks", "T-3", writes({"fence": 3}))
+    target.plant("tasks", "T-3", b'{"torn')
+    report = copy_store(source, target)
+    assert not report.verified
+    assert report.records == TASKS
+    assert report.problems[0].startswith("tasks/T-3: cannot be read in the target")
+
+
+def test_a_journal_that_cannot_be_read_hides_nothing_else() -> None:
+    class Torn(MemoryStore):
+        def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+            if journal == "events":
+                raise Corrupt("journal events, entry 7: torn")
+            return super().read(journal, after=after, limit=limit)
+
+    source, target = Torn(), MemoryStore()
+    source.transact("tasks", "T-1", writes({"n": 1}, events=[{"type": "x"}]))
+    source.append("log", {"n": 1})
+    report = copy_store(source, target)
+    assert (report.records, report.entries, report.verified) == (1, 1, False)
+    assert report.problems[0] == "journal events: cannot be read: journal events, entry 7: torn"
