@@ -173,6 +173,14 @@ class Store(Protocol):
         ...
 
 
+def is_optimistic(store: Store) -> bool:
+    """Whether `transact` makes nobody wait for a decision that changes nothing: a look before it saves nothing.
+
+    A store says so by a class attribute `optimistic`; without one it is taken to lock the record.
+    """
+    return getattr(store, "optimistic", False) is True
+
+
 class Portable(Store, Protocol):
     """A store that can tell all it holds, and take in what another store held: what `claims store copy` needs."""
 

@@ -9,7 +9,7 @@ from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.host import Host
 from sharedstate.ids import check_id
-from sharedstate.store import DELETE, KEEP, Beat, Decision, Snapshot, Store, Unreadable, Versioned
+from sharedstate.store import DELETE, KEEP, Beat, Decision, Snapshot, Store, Unreadable, Versioned, is_optimistic
 from sharedstate.tasks import administration, policy
 from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.liveness import Liveness, Rules, liveness
@@ -76,6 +76,7 @@ class Tasks:
         self._host = host
         self._rules = rules
         self._sightings = sightings
+        self._optimistic = is_optimistic(store)
 
     # Reading
 
@@ -141,8 +142,8 @@ class Tasks:
     # Changing
 
     def claim(self, ask: ClaimAsk) -> Claimed | Refused:
-        """Decide one claim in one transaction, or refuse it after a look without a lock."""
-        refused = self._refused_at_a_glance(ask)
+        """Decide one claim in one transaction, or, where that takes a lock, refuse it after a look without one."""
+        refused = None if self._optimistic else self._refused_at_a_glance(ask)
         if refused is not None:
             return refused
         return self._transact_judged(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic
+from collections.abc import Sequence
+from typing import Any, Final
 
 from sharedstate.clock import Instant
 from sharedstate.documents import check_decision, entry_bytes, record_bytes
 from sharedstate.errors import Corrupt
-from sharedstate.store import BEAT, DELETE, KEEP, Decision, Snapshot, T
+from sharedstate.store import BEAT, DELETE, KEEP, Decision, Snapshot
 from sharedstate_adapters.redis.records import (
     Keys,
     Stored,
@@ -34,6 +35,9 @@ class Place:
         self.records = keys.records(collection)
         self.live = keys.live(collection)
         self.beat = keys.beats(collection) + key
+
+
+Seen = tuple[Place, bytes | None, bytes | None]  # a record that a decision looked at, its bytes, its beat
 
 
 class Look:
@@ -72,17 +76,6 @@ class Look:
         return Snapshot(value=stored.value, revision=stored.revision, beat=beat, now=self.now)
 
 
-class Step(Generic[T]):
-    """What was looked at, what was decided upon it, and what that means."""
-
-    __slots__ = ("change", "decision", "look")
-
-    def __init__(self, look: Look, decision: Decision[T], change: Change) -> None:
-        self.look = look
-        self.decision = decision
-        self.change = change
-
-
 class Change:
     """A checked decision as words for the script; `is_empty` when there is nothing to carry out."""
 
@@ -114,9 +107,15 @@ class Change:
         expected = (head_of(look.raw), look.beat or b"")
         self._words = (*expected, action, packed, beat, BEAT_MS, index, place.collection, journal, at_ms, transition)
 
-    def words(self, place: Place, *, op_ms: int, not_after_ms: int) -> tuple[Any, ...]:
-        """The arguments of the script: the mark of this request lives `op_ms`, its last moment is `not_after_ms`."""
-        return (place.key, op_ms, not_after_ms, *self._words, *self._events)
+    def words(self, place: Place, others: Sequence[Seen], *, op_ms: int, not_after_ms: int) -> list[Any]:
+        """The arguments of the script: the mark of this request lives `op_ms`, its last moment is `not_after_ms`.
+
+        `others`: what the decision looked at beside its own record; all of it must still be so.
+        """
+        words: list[Any] = [place.key, op_ms, not_after_ms, *self._words, len(others)]
+        for other, raw, beat in others:
+            words += (other.key, head_of(raw), beat or b"")
+        return words + self._events
 
 
 def _signs(was: int | None, live: int | None, look: Look) -> tuple[bytes, str]:

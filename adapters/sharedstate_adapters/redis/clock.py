@@ -2,7 +2,8 @@
 
 A guess is what the server was last seen to hold, and its time as reckoned from this process's clock. It is never
 believed: the script compares record and beat, and refuses a time that is ahead of the server's or far behind. What was
-right is as right as after a look that took place at that time; what was wrong costs one decision in vain.
+right is as right as after a look that took place at that time; what was wrong costs one decision in vain, no request:
+the script that refuses tells what there is. So of a record that was never seen here it is guessed that there is none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ GUESS_MS_MAX: Final = 1_000
 _ENTRIES_MAX: Final = 1_024
 _BYTES_MAX: Final = 16_384
 Known = tuple[bytes | None, bytes | None, int]
+_NOTHING: Final[Known] = (None, None, 0)
 
 
 class ServerClock:
@@ -28,7 +30,7 @@ class ServerClock:
         self._ahead_s: float | None = None
         self._newest_ms = 0
 
-    def heard(self, seconds: bytes, microseconds: bytes) -> Instant:
+    def heard(self, seconds: bytes | int, microseconds: bytes | int) -> Instant:
         """A moment that the server has told just now."""
         told_s, told_us = int(seconds), int(microseconds)
         self._ahead_s = told_s + told_us / 1e6 - self._host.monotonic_s()
@@ -48,15 +50,13 @@ class Memory:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Known] = {}
+        self._known: dict[tuple[str, str], Known | None] = {}
 
     def keep(self, collection: str, key: str, known: Known) -> None:
-        """Remember; what is large is not, and the oldest is forgotten."""
+        """Remember; of what is large only that it cannot be guessed. The oldest is forgotten."""
         name = (collection, key)
         self._known.pop(name, None)
-        if known[0] is not None and len(known[0]) > _BYTES_MAX:
-            return
-        self._known[name] = known
+        self._known[name] = None if known[0] is not None and len(known[0]) > _BYTES_MAX else known
         while len(self._known) > _ENTRIES_MAX:
             try:
                 self._known.pop(next(iter(self._known)), None)
@@ -64,8 +64,8 @@ class Memory:
                 return
 
     def find(self, collection: str, key: str) -> Known | None:
-        """What is remembered of a record."""
-        return self._known.get((collection, key))
+        """What is remembered of a record; that there is none, of one never seen. None: not to be guessed."""
+        return self._known.get((collection, key), _NOTHING)
 
     def clear(self) -> None:
         """Forget all."""

@@ -11,10 +11,15 @@ A request that was done already prolongs its mark: WAIT after that write waits f
 from __future__ import annotations
 
 from hashlib import sha1
-from typing import Final
+from typing import Any, Final
 
-DONE: Final = 1  # how every script that changes something begins its answer: changed, or found changed by this request
+DONE: Final = 1  # how the scripts of journals begin their answer: changed, or found changed by this request
 LATE: Final = 0  # nothing was changed: somebody was first, or too much time has passed
+
+
+def is_done(answer: Any) -> bool:
+    """Whether an answer says that the change was made. Of a transition it is the time alone, which is quick to read."""
+    return type(answer) is int or answer[0] == DONE
 
 
 class Script:
@@ -50,27 +55,41 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 """
 
-# KEYS: records, beat, live set, journal, op, names
+# KEYS: records, beat, live set, journal, op, names, then records and beat of each other record that was looked at
 # ARGV: key, op ttl, not after, head, beat | action, record, beat action, beat ttl, live action | collection, journal,
-#       at, transition, events … -> {1, time} done, {0, record, beat, time} somebody was first, too late, too early
+#       at, transition, count of others, then key, head, beat of each, then events …
+# -> time in microseconds: done; {0, record, beat, time, record and beat of each other}: somebody was first, too late,
+#    too early
 WRITE: Final = Script(
     _JOURNAL
     + """
 if redis.call('EXISTS', KEYS[5]) == 1 then
   redis.call('PEXPIRE', KEYS[5], ARGV[2])
-  return {1, t[1], t[2]}
+  return t[1] * 1000000 + t[2]
+end
+local function head_of(raw)
+  return raw and string.sub(raw, 1, (string.find(raw, '\\n', 1, true)) or 128) or ''
 end
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
 local beat = redis.call('GET', KEYS[2])
-local head = ''
-if raw then head = string.sub(raw, 1, (string.find(raw, '\\n', 1, true)) or 128) end
-if head ~= ARGV[4] or (beat or '') ~= ARGV[5] or now > tonumber(ARGV[3]) or now < tonumber(ARGV[13]) then
-  return {0, raw, beat, t[1], t[2]}
+local head = head_of(raw)
+local others = tonumber(ARGV[15])
+local told, changed = {0, raw, beat, t[1], t[2]}, false
+for i = 1, others do
+  local at = 13 + 3 * i
+  local other = redis.call('HGET', KEYS[5 + 2 * i], ARGV[at])
+  local sign = redis.call('GET', KEYS[6 + 2 * i])
+  told[4 + 2 * i], told[5 + 2 * i] = other, sign
+  changed = changed or head_of(other) ~= ARGV[at + 1] or (sign or '') ~= ARGV[at + 2]
 end
-if #ARGV > 14 then
+if head ~= ARGV[4] or (beat or '') ~= ARGV[5] or now > tonumber(ARGV[3]) or now < tonumber(ARGV[13]) or changed then
+  return told
+end
+local first = 16 + 3 * others
+if #ARGV >= first then
   local seq = last_of(KEYS[4])
   if seq == 0 then redis.call('SADD', KEYS[6], 'journal ' .. ARGV[12]) end
-  for i = 15, #ARGV do
+  for i = first, #ARGV do
     seq = seq + 1
     add(KEYS[4], seq, ARGV[i], ARGV[14], ARGV[13])
   end
@@ -92,7 +111,7 @@ elseif ARGV[10] == '-' then
   redis.call('SREM', KEYS[3], ARGV[1])
 end
 redis.call('SET', KEYS[5], '1', 'PX', ARGV[2])
-return {1, t[1], t[2]}
+return t[1] * 1000000 + t[2]
 """,
     writes=True,
 )

@@ -29,11 +29,12 @@ from sharedstate.store import (
     check_continues,
 )
 from sharedstate_adapters.redis.address import Address, read_address
-from sharedstate_adapters.redis.change import Change, Look, Place, Step
+from sharedstate_adapters.redis.change import Change, Look, Place, Seen
 from sharedstate_adapters.redis.clock import GUESS_MS_MAX, Memory, ServerClock
+from sharedstate_adapters.redis.deciding import Attempt, Sight, Step, Told
 from sharedstate_adapters.redis.reading import Reader
 from sharedstate_adapters.redis.records import Keys, versioned
-from sharedstate_adapters.redis.scripts import APPEND, DONE, LATE, LOAD, LOOK, WRITE, Script
+from sharedstate_adapters.redis.scripts import APPEND, DONE, LATE, LOAD, LOOK, WRITE, Script, is_done
 
 if TYPE_CHECKING:
     from sharedstate.findings import Finding
@@ -56,6 +57,8 @@ class RedisStore:
     answers), `BadSettings` (user or password), writes `UnsafeStore` (the server may evict) and `DurabilityUnknown`.
     """
 
+    optimistic: Final = True
+
     def __init__(
         self,
         wire: Wire,
@@ -75,7 +78,7 @@ class RedisStore:
         self._clock = ServerClock(host)
         self._memory = Memory()
         self._reader = Reader(wire, self.keys, self._patience)
-        self._deciding: set[int] = set()
+        self._deciding: dict[int, Sight] = {}
         self._pid = host.pid()
 
     @classmethod
@@ -103,11 +106,12 @@ class RedisStore:
         return self._now(self._patience())
 
     def get(self, collection: str, key: str) -> Versioned | None:
-        """The current record. Raises `Corrupt`."""
+        """The current record. Raises `Corrupt`. What a decision reads is compared when it is carried out."""
         place = Place(self.keys, collection, check_record(collection, key))
         self._check_process()
-        look = self._look(place, self._patience(), derived=True)
-        return None if look.raw is None else versioned(place.key, look.raw, look.beat, what=place.what)
+        sight = self._deciding.get(get_ident())
+        _, raw, beat = self._ask(place, self._patience())[0] if sight is None else sight.look(place)
+        return None if raw is None else versioned(place.key, raw, beat, what=place.what)
 
     def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
         """Every record, 500 at a time; each with the beat of the same moment."""
@@ -171,21 +175,28 @@ class RedisStore:
         place = Place(self.keys, collection, check_record(collection, key))
         check_name(journal, what="journal")
         self._begin_write(place.what)
-        patience = self._patience()
-        nonce = self._nonce()
-
-        def step(look: Look) -> Step[T]:
-            decision = self._decided(decide, look.snapshot)
-            return Step(look, decision, Change(place, look, decision, nonce=nonce, journal=journal))
-
-        tried = self._guessed_step(place, step, derived=derived) or step(self._look(place, patience, derived=derived))
+        patience, nonce = self._patience(), self._nonce()
+        attempt = Attempt(
+            place,
+            decide,
+            lambda look, decision: Change(place, look, decision, nonce=nonce, journal=journal),
+            memory=self._memory,
+            ask=lambda other: self._ask(other, patience)[0],
+            deciding=self._deciding,
+            derived=derived,
+        )
+        now_ms = self._clock.reckoned_ms()
+        tried = None if now_ms is None else attempt.guess(now_ms)
+        if tried is None:
+            tried = attempt.upon(self._look(place, patience, derived=derived), {})
         for number in range(TRIES_MAX):
             if tried.change.is_empty:
                 return tried.decision.result
             answer = self._write(place, tried, nonce, patience, journal=journal, durability=durability)
-            if answer[0] == DONE:
+            if is_done(answer):
                 return tried.decision.result
-            tried = step(self._seen(place, answer[1:], derived=derived))
+            look, told = self._told(place, tried, answer, derived=derived)
+            tried = attempt.upon(look, told)
             if patience.left_s <= 0:
                 break
             self._step_aside(number, patience)
@@ -254,34 +265,28 @@ class RedisStore:
         self._memory.keep(place.collection, place.key, (raw, beat, now.at_ms))
         return Look(place, raw, beat, now, derived=derived)
 
+    def _told(self, place: Place, tried: Step[Any], answer: Sequence[Any], *, derived: bool) -> tuple[Look, Told]:
+        """What a script told that found something else: the record, and the others that were looked at."""
+        look = self._seen(place, answer[1:5], derived=derived)
+        told: Told = {}
+        for number, (other, _, _) in enumerate(tried.others):
+            raw, beat = answer[5 + 2 * number : 7 + 2 * number]
+            told[other.collection, other.key] = (other, raw, beat)
+            self._memory.keep(other.collection, other.key, (raw, beat, look.now.at_ms))
+        return look, told
+
     def _look(self, place: Place, patience: Patience, *, derived: bool) -> Look:
-        answer = self._wire.run(LOOK, (place.records, place.beat), (place.key,), patience, what=place.what)
-        return self._seen(place, answer, derived=derived)
+        (_, raw, beat), now = self._ask(place, patience)
+        return Look(place, raw, beat, now, derived=derived)
 
-    def _guessed_step(self, place: Place, step: Callable[[Look], Step[T]], *, derived: bool) -> Step[T] | None:
-        """A decision upon what is remembered, if that changes anything: then the script finds out whether it was right.
-
-        What changes nothing, or fails, is decided upon a true look: nothing is ever told or raised from memory.
-        """
-        known, now_ms = self._memory.find(place.collection, place.key), self._clock.reckoned_ms()
-        if known is None or now_ms is None:
-            return None
-        raw, beat, seen_ms = known
-        now = Instant(at_ms=max(now_ms, seen_ms), boot_ms=0, boot_id="")
-        try:
-            tried = step(Look(place, raw, beat, now, derived=derived, guessed=True))
-        except Exception:  # noqa: BLE001 - reason: whatever it is, it comes again from the true state, or it was wrong
-            return None
-        return None if tried.change.is_empty or tried.look.damage else tried
-
-    def _decided(self, decide: Callable[[Snapshot], Decision[T]], snapshot: Snapshot) -> Decision[T]:
-        """`decide`, with this thread marked, so that a write from inside is refused."""
-        thread = get_ident()
-        self._deciding.add(thread)
-        try:
-            return decide(snapshot)
-        finally:
-            self._deciding.discard(thread)
+    def _ask(self, place: Place, patience: Patience) -> tuple[Seen, Instant]:
+        """What there is of a record; it is remembered."""
+        raw, beat, seconds, microseconds = self._wire.run(
+            LOOK, (place.records, place.beat), (place.key,), patience, what=place.what
+        )
+        now = self._clock.heard(seconds, microseconds)
+        self._memory.keep(place.collection, place.key, (raw, beat, now.at_ms))
+        return (place, raw, beat), now
 
     def _write(
         self,
@@ -292,7 +297,7 @@ class RedisStore:
         *,
         journal: str,
         durability: Durability,
-    ) -> list[Any]:
+    ) -> Any:
         self._check_server()
         look, change = tried.look, tried.change
         if look.damage:
@@ -300,15 +305,16 @@ class RedisStore:
         keys = (
             *(place.records, place.beat, place.live),
             *(self.keys.journal(journal), self.keys.op(nonce), self.keys.names),
+            *[name for other, _, _ in tried.others for name in (other.records, other.beat)],
         )
         # The look is older than this moment, so in the server's time this is no later than the end of our patience.
         left_ms = int(patience.left_s * 1000)
         not_after_ms = look.now.at_ms + (min(left_ms, GUESS_MS_MAX) if look.guessed else left_ms)
-        words = change.words(place, op_ms=self._op_ms, not_after_ms=not_after_ms)
+        words = change.words(place, tried.others, op_ms=self._op_ms, not_after_ms=not_after_ms)
         replicas = self._replicas if durability == "full" else 0
         answer = self._wire.run(WRITE, keys, words, patience, what=place.what, replicas=replicas)
-        if answer[0] == DONE:
-            self._clock.heard(answer[1], answer[2])
+        if is_done(answer):
+            self._clock.heard(*divmod(answer, 1_000_000))
             self._memory.keep(place.collection, place.key, (change.raw_after, change.beat_after, look.now.at_ms))
         return answer
 

@@ -14,7 +14,7 @@ from sharedstate.errors import OutcomeUnknown, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate_adapters.redis.edge import Away
 from sharedstate_adapters.redis.line import Dial, Line, Premises
-from sharedstate_adapters.redis.scripts import DONE, Script
+from sharedstate_adapters.redis.scripts import Script, is_done
 
 AWAY_S_MAX: Final = 2.0
 ANSWER_SHARE: Final = 4  # one answer may take this part of an operation's time: then there is time for other tries
@@ -59,20 +59,19 @@ class Wire:
         *,
         what: str,
         replicas: int = 0,
-    ) -> list[Any]:
+    ) -> Any:
         """The answer of a script. Raises `StoreUnavailable`, `BadSettings`, `Corrupt`.
 
         With `replicas`: once so many have what the script changed, else `DurabilityUnknown`.
         """
 
-        def once(line: Line, timeout_s: float) -> list[Any]:
-            answer: list[Any] = line.run(script, keys, words, timeout_s, what=what)
-            if replicas and answer[0] == DONE:
+        def once(line: Line, timeout_s: float) -> Any:
+            answer = line.run(script, keys, words, timeout_s, what=what)
+            if replicas and is_done(answer):
                 line.wait_for(replicas, timeout_s, what=what)
             return answer
 
-        found: list[Any] = self._until_answered(once, patience, what=what, writes=script.writes)
-        return found
+        return self._until_answered(once, patience, what=what, writes=script.writes)
 
     def ask(self, words: Sequence[Any], patience: Patience, *, what: str, waits_s: float = 0.0) -> Any:
         """The answer to one command that only reads; `waits_s`: how long the server itself may wait before it."""

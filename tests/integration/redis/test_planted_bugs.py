@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -92,6 +93,32 @@ def a_deletion_in_between_is_noticed(lane: Lane, folder: Path) -> None:
     assert [snapshot.value for snapshot in seen] == [{"owner": "a"}, {"owner": "b"}]
 
 
+def another_record_that_changes_is_noticed(lane: Lane, folder: Path) -> None:
+    """What a decision has read of another record still holds when it is carried out, an absent one included."""
+    del folder
+    lane.store.now()
+    changes: list[Callable[[Snapshot], Decision[Any]]] = [writes({"n": 7}, live=7), beats(7), writes({"n": 8}), removes]
+    for number, change in enumerate(changes):
+        seen = _archived_as_seen(lane, f"T-{number}", change)
+        assert len(seen) == 2, "the other record has changed and was not compared"
+        assert seen[1] == lane.judge.get("archive", "T-1") != seen[0]
+
+
+def _archived_as_seen(lane: Lane, key: str, change: Callable[[Snapshot], Decision[Any]]) -> list[object]:
+    """What each run of a decision saw of another record, which is changed during the first."""
+    seen: list[object] = []
+
+    def decides(snapshot: Snapshot) -> Decision[None]:
+        seen.append(lane.store.get("archive", "T-1"))
+        if len(seen) == 1:
+            Host().sleep(0.005)
+            lane.judge.transact("archive", "T-1", change)
+        return Decision(result=None, write={"n": snapshot.revision})
+
+    lane.store.transact("tasks", key, decides)
+    return seen
+
+
 def only_marks_and_beats_expire(lane: Lane, folder: Path) -> None:
     """Records, index, journal and names stay until they are removed."""
     del folder
@@ -134,6 +161,8 @@ def ages_are_the_servers(lane: Lane, folder: Path) -> None:
 HEAD = "head ~= ARGV[4] or "
 BEAT = "(beat or '') ~= ARGV[5] or "
 LATE = " or now > tonumber(ARGV[3])"
+OTHERS = "head_of(other) ~= ARGV[at + 1] or (sign or '') ~= ARGV[at + 2]"
+SIGNS = " or (sign or '') ~= ARGV[at + 2]"
 WRITE_MARK = "redis.call('SET', KEYS[5], '1', 'PX', ARGV[2])"
 APPEND_MARK = "redis.call('SET', KEYS[2], string.format('%.0f', seq), 'PX', ARGV[1])"
 PUT = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[7])"
@@ -142,6 +171,8 @@ SCRIPTS: dict[str, tuple[str, str, str, Check]] = {
     "beat not compared": ("WRITE", BEAT, "", a_renewal_in_between_is_noticed),
     "nonce of a transition ignored": ("WRITE", WRITE_MARK, "", cut_transitions_happen_once),
     "nonce of an append ignored": ("APPEND", APPEND_MARK, "", cut_appends_happen_once),
+    "others not compared": ("WRITE", OTHERS, "false", another_record_that_changes_is_noticed),
+    "beats of others not compared": ("WRITE", SIGNS, "", another_record_that_changes_is_noticed),
     "late requests are carried out": ("WRITE", LATE, "", nothing_happens_after_giving_up),
     "records expire": ("WRITE", PUT, f"{PUT} redis.call('PEXPIRE', KEYS[1], 99999999)", only_marks_and_beats_expire),
 }
@@ -161,7 +192,13 @@ def test_a_bug_planted_in_a_script_is_found(
 
 @pytest.mark.parametrize(
     "check",
-    [no_update_is_lost, a_renewal_in_between_is_noticed, a_deletion_in_between_is_noticed, only_marks_and_beats_expire],
+    [
+        no_update_is_lost,
+        a_renewal_in_between_is_noticed,
+        a_deletion_in_between_is_noticed,
+        another_record_that_changes_is_noticed,
+        only_marks_and_beats_expire,
+    ],
 )
 def test_the_same_without_a_bug(check: Check, lane: Lane, tmp_path: Path) -> None:
     check(lane, tmp_path)
@@ -201,3 +238,18 @@ def test_nothing_is_told_from_memory(lane: Lane) -> None:
     lane.judge.transact("tasks", "T-1", writes({"n": 4}, live=1))
     lane.store.transact("tasks", "T-1", beats(1))
     assert lane.store.transact("tasks", "T-1", writes({"n": 5})) == 4
+
+
+def test_nothing_is_told_from_a_guess_about_another_record(lane: Lane) -> None:
+    lane.judge.transact("archive", "T-1", writes({"fence": 7}))
+
+    def refuses_what_is_new(snapshot: Snapshot) -> Decision[int]:
+        del snapshot
+        archived = lane.store.get("archive", "T-1")
+        if archived is None:
+            raise ZeroDivisionError
+        return Decision(result=archived.value["fence"])
+
+    assert lane.store.transact("tasks", "T-1", refuses_what_is_new) == 7
+    lane.judge.transact("archive", "T-1", writes({"fence": 8}))
+    assert lane.store.transact("tasks", "T-1", refuses_what_is_new) == 8
