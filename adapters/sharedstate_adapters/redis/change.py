@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sharedstate.clock import Instant
 from sharedstate.documents import check_decision, entry_bytes, record_bytes
 from sharedstate.errors import Corrupt
+from sharedstate.guessing import Name
 from sharedstate.store import BEAT, DELETE, KEEP, Decision, Snapshot
 from sharedstate_adapters.redis.records import (
     Keys,
@@ -37,24 +38,17 @@ class Place:
         self.beat = keys.beats(collection) + key
 
 
-Seen = tuple[Place, bytes | None, bytes | None]  # a record that a decision looked at, its bytes, its beat
+Seen = tuple[bytes | None, bytes | None]  # the bytes of a record and of its beat
 
 
 class Look:
-    """What the server held at one moment: the bytes of record and beat, and its time. `damage` says why unreadable.
+    """What the server held at one moment: the bytes of record and beat, and its time. `damage` says why unreadable."""
 
-    `guessed`: they are remembered, and the time is reckoned; the script that comes finds out whether that was right.
-    """
+    __slots__ = ("beat", "damage", "now", "raw", "stored")
 
-    __slots__ = ("beat", "damage", "guessed", "now", "raw", "stored")
-
-    def __init__(
-        self, place: Place, raw: bytes | None, beat: bytes | None, now: Instant, *, derived: bool, guessed: bool = False
-    ) -> None:
-        self.raw = raw
-        self.beat = beat
-        self.now = now
-        self.guessed = guessed
+    def __init__(self, place: Place, seen: Seen, now_ms: int, *, derived: bool) -> None:
+        self.raw, self.beat = seen
+        self.now = Instant(at_ms=now_ms, boot_ms=0, boot_id="")
         self.stored: Stored | None = None
         self.damage = ""
         if self.raw is None:
@@ -107,14 +101,14 @@ class Change:
         expected = (head_of(look.raw), look.beat or b"")
         self._words = (*expected, action, packed, beat, BEAT_MS, index, place.collection, journal, at_ms, transition)
 
-    def words(self, place: Place, others: Sequence[Seen], *, op_ms: int, not_after_ms: int) -> list[Any]:
+    def words(self, place: Place, others: Mapping[Name, Seen], *, op_ms: int, not_after_ms: int) -> list[Any]:
         """The arguments of the script: the mark of this request lives `op_ms`, its last moment is `not_after_ms`.
 
         `others`: what the decision looked at beside its own record; all of it must still be so.
         """
         words: list[Any] = [place.key, op_ms, not_after_ms, *self._words, len(others)]
-        for other, raw, beat in others:
-            words += (other.key, head_of(raw), beat or b"")
+        for (_, key), (raw, beat) in others.items():
+            words += (key, head_of(raw), beat or b"")
         return words + self._events
 
 

@@ -42,6 +42,10 @@ class Keys:
         """What the beats of a collection begin with; the record's key follows."""
         return f"{self.prefix}beat:{collection}:"
 
+    def of_record(self, collection: str, key: str) -> tuple[str, str]:
+        """Where a record stands, and its beat."""
+        return self.records(collection), self.beats(collection) + key
+
     def journal(self, name: str) -> str:
         """The stream of a journal."""
         return f"{self.prefix}journal:{name}"

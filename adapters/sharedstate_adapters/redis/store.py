@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sharedstate.clock import Instant
 from sharedstate.documents import check_name, check_record, entry_bytes
 from sharedstate.errors import BadSettings, ForkedStore, InvalidInput, StoreBusy
+from sharedstate.guessing import Attempt, Memory, Name, Sight, Step
 from sharedstate.host import Host
 from sharedstate.store import (
     Decision,
@@ -30,8 +31,7 @@ from sharedstate.store import (
 )
 from sharedstate_adapters.redis.address import Address, read_address
 from sharedstate_adapters.redis.change import Change, Look, Place, Seen
-from sharedstate_adapters.redis.clock import GUESS_MS_MAX, Memory, ServerClock
-from sharedstate_adapters.redis.deciding import Attempt, Sight, Step, Told
+from sharedstate_adapters.redis.clock import GUESS_MS_MAX, ServerClock
 from sharedstate_adapters.redis.reading import Reader
 from sharedstate_adapters.redis.records import Keys, versioned
 from sharedstate_adapters.redis.scripts import APPEND, DONE, LATE, LOAD, LOOK, WRITE, Script, is_done
@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 10.0
 OP_MARGIN_MS: Final = 60_000  # how much longer than any request may be under way its mark stays
 TRIES_MAX: Final = 10_000
+_GUESSED_BYTES_MAX: Final = 16_384
 _WATCH_S: Final = 1.0
 _JITTER_S: Final = 0.002
 _PATIENT_TRIES: Final = 8
+Told = dict[Name, Seen]
 
 
 class RedisStore:
@@ -76,9 +78,9 @@ class RedisStore:
         self._op_ms = int(patience_s * 1000) + OP_MARGIN_MS
         self._replicas = 0 if relaxed else address.replicas
         self._clock = ServerClock(host)
-        self._memory = Memory()
+        self._memory: Memory[Seen] = Memory((None, None))
         self._reader = Reader(wire, self.keys, self._patience)
-        self._deciding: dict[int, Sight] = {}
+        self._deciding: dict[int, Sight[Seen]] = {}
         self._pid = host.pid()
 
     @classmethod
@@ -110,7 +112,7 @@ class RedisStore:
         place = Place(self.keys, collection, check_record(collection, key))
         self._check_process()
         sight = self._deciding.get(get_ident())
-        _, raw, beat = self._ask(place, self._patience())[0] if sight is None else sight.look(place)
+        raw, beat = self._ask(place, self._patience())[0] if sight is None else sight.look((collection, place.key))
         return None if raw is None else versioned(place.key, raw, beat, what=place.what)
 
     def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
@@ -177,26 +179,25 @@ class RedisStore:
         self._begin_write(place.what)
         patience, nonce = self._patience(), self._nonce()
         attempt = Attempt(
-            place,
+            (collection, place.key),
             decide,
-            lambda look, decision: Change(place, look, decision, nonce=nonce, journal=journal),
+            see=lambda seen, now_ms: Look(place, seen, now_ms, derived=derived),
+            work=lambda look, decision: Change(place, look, decision, nonce=nonce, journal=journal),
+            ask=lambda name: self._ask(Place(self.keys, *name), patience)[0],
             memory=self._memory,
-            ask=lambda other: self._ask(other, patience)[0],
             deciding=self._deciding,
-            derived=derived,
         )
         now_ms = self._clock.reckoned_ms()
         tried = None if now_ms is None else attempt.guess(now_ms)
         if tried is None:
-            tried = attempt.upon(self._look(place, patience, derived=derived), {})
+            tried = attempt.upon(*self._ask(place, patience), {})
         for number in range(TRIES_MAX):
             if tried.change.is_empty:
                 return tried.decision.result
             answer = self._write(place, tried, nonce, patience, journal=journal, durability=durability)
             if is_done(answer):
                 return tried.decision.result
-            look, told = self._told(place, tried, answer, derived=derived)
-            tried = attempt.upon(look, told)
+            tried = attempt.upon(*self._told(place, tried, answer))
             if patience.left_s <= 0:
                 break
             self._step_aside(number, patience)
@@ -256,42 +257,38 @@ class RedisStore:
 
     def _now(self, patience: Patience) -> Instant:
         seconds, microseconds = self._wire.ask(("TIME",), patience, what="the server's time")
-        return self._clock.heard(seconds, microseconds)
+        return Instant(at_ms=self._clock.heard(seconds, microseconds), boot_ms=0, boot_id="")
 
-    def _seen(self, place: Place, answer: Sequence[Any], *, derived: bool) -> Look:
-        """What the server has just told of a record; it is remembered."""
-        raw, beat = answer[0], answer[1]
-        now = self._clock.heard(answer[2], answer[3])
-        self._memory.keep(place.collection, place.key, (raw, beat, now.at_ms))
-        return Look(place, raw, beat, now, derived=derived)
-
-    def _told(self, place: Place, tried: Step[Any], answer: Sequence[Any], *, derived: bool) -> tuple[Look, Told]:
-        """What a script told that found something else: the record, and the others that were looked at."""
-        look = self._seen(place, answer[1:5], derived=derived)
+    def _told(
+        self, place: Place, tried: Step[Any, Look, Change, Seen], answer: Sequence[Any]
+    ) -> tuple[Seen, int, Told]:
+        """What a script told that found something else: the record, the time, the others that were looked at."""
+        now_ms = self._clock.heard(answer[3], answer[4])
+        seen: Seen = (answer[1], answer[2])
+        self._keep((place.collection, place.key), seen, now_ms)
         told: Told = {}
-        for number, (other, _, _) in enumerate(tried.others):
-            raw, beat = answer[5 + 2 * number : 7 + 2 * number]
-            told[other.collection, other.key] = (other, raw, beat)
-            self._memory.keep(other.collection, other.key, (raw, beat, look.now.at_ms))
-        return look, told
+        for number, name in enumerate(tried.others):
+            told[name] = (answer[5 + 2 * number], answer[6 + 2 * number])
+            self._keep(name, told[name], now_ms)
+        return seen, now_ms, told
 
-    def _look(self, place: Place, patience: Patience, *, derived: bool) -> Look:
-        (_, raw, beat), now = self._ask(place, patience)
-        return Look(place, raw, beat, now, derived=derived)
+    def _ask(self, place: Place, patience: Patience) -> tuple[Seen, int]:
+        """What there is of a record, and the time; it is remembered."""
+        keys = (place.records, place.beat)
+        raw, beat, seconds, microseconds = self._wire.run(LOOK, keys, (place.key,), patience, what=place.what)
+        now_ms = self._clock.heard(seconds, microseconds)
+        self._keep((place.collection, place.key), (raw, beat), now_ms)
+        return (raw, beat), now_ms
 
-    def _ask(self, place: Place, patience: Patience) -> tuple[Seen, Instant]:
-        """What there is of a record; it is remembered."""
-        raw, beat, seconds, microseconds = self._wire.run(
-            LOOK, (place.records, place.beat), (place.key,), patience, what=place.what
-        )
-        now = self._clock.heard(seconds, microseconds)
-        self._memory.keep(place.collection, place.key, (raw, beat, now.at_ms))
-        return (place, raw, beat), now
+    def _keep(self, name: Name, seen: Seen, at_ms: int) -> None:
+        """Remember what there is; what is large is not guessed: it would be sent in vain."""
+        large = seen[0] is not None and len(seen[0]) > _GUESSED_BYTES_MAX
+        self._memory.keep(name, None if large else seen, at_ms)
 
     def _write(
         self,
         place: Place,
-        tried: Step[Any],
+        tried: Step[Any, Look, Change, Seen],
         nonce: str,
         patience: Patience,
         *,
@@ -305,17 +302,17 @@ class RedisStore:
         keys = (
             *(place.records, place.beat, place.live),
             *(self.keys.journal(journal), self.keys.op(nonce), self.keys.names),
-            *[name for other, _, _ in tried.others for name in (other.records, other.beat)],
+            *[name for other in tried.others for name in self.keys.of_record(*other)],
         )
         # The look is older than this moment, so in the server's time this is no later than the end of our patience.
         left_ms = int(patience.left_s * 1000)
-        not_after_ms = look.now.at_ms + (min(left_ms, GUESS_MS_MAX) if look.guessed else left_ms)
+        not_after_ms = look.now.at_ms + (min(left_ms, GUESS_MS_MAX) if tried.reckoned else left_ms)
         words = change.words(place, tried.others, op_ms=self._op_ms, not_after_ms=not_after_ms)
         replicas = self._replicas if durability == "full" else 0
         answer = self._wire.run(WRITE, keys, words, patience, what=place.what, replicas=replicas)
         if is_done(answer):
             self._clock.heard(*divmod(answer, 1_000_000))
-            self._memory.keep(place.collection, place.key, (change.raw_after, change.beat_after, look.now.at_ms))
+            self._keep((place.collection, place.key), (change.raw_after, change.beat_after), look.now.at_ms)
         return answer
 
     def _append(self, script: Script, journal: str, words: Sequence[Any], check_end: Callable[[int], None]) -> int:
