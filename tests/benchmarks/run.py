@@ -53,7 +53,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "postgres": ("PostgreSQL, with fsync", postgres_store.postgres_cycle),
     "redis": ("Redis, log synced each second", redis_store.redis_cycle),
     "git": ("A git remote, bare, on the same disk", git_store.git_cycle),
-    "hub": ("The hub: until another process sees an update (files on tmpfs, Redis)", hub.propagation),
+    "hub": ("The hub: until another process sees an update (files on tmpfs)", hub.propagation),
     "peers": ("Others at the same cycle (disk); figure: ours to theirs", peers.cycles),
 }
 
