@@ -1,11 +1,13 @@
 """The bridge: a folder into which other programs put JSON files; each is taken in once, then moved aside.
 
-Write elsewhere in the same file system and rename into the folder, so that no half file is seen. A file whose name
-begins with a dot or does not end in `.json` is left alone.
+Write elsewhere in the same file system and rename into the folder, so that no half file is seen. Half an object is no
+JSON, so a file that was changed a moment ago and cannot be read yet is looked at again before it is refused. A file
+whose name begins with a dot or does not end in `.json` is left alone.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
@@ -24,13 +26,16 @@ DONE: Final = "done"
 REFUSED: Final = "refused"
 FILE_BYTES_MAX: Final = 128 * 1024
 FILES_MAX: Final = 10_000
-_STEM_CHARACTERS_MAX: Final = 50  # a file's name has at most 255 bytes; these have at most four each
+SETTLED_MS: Final = 5_000
+_NAME_BYTES_MAX: Final = 255
+_MARK_TIME_DIGITS: Final = 12  # milliseconds in hex, until the year 10889
+_FILE_FAULTS: Final = frozenset((errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.EISDIR))
 
 
 class Crossing(Value):
     """What one look into the folder did: files taken in, had before, and refused with the reason.
 
-    Names are those under `done` and `refused`: `push.json` becomes `push.3f9a12cd5566.json`.
+    Names are those under `done` and `refused`: `push.json` becomes `push.019aa1b2c3d43f9a12cd5566.json`.
     """
 
     taken: tuple[str, ...]
@@ -43,8 +48,8 @@ class Bridge:
 
     A file is first renamed to a name that no other ever has, which only one process can do; then it is taken in by a
     transition that remembers this name together with the journal entry; then it is moved. Whatever dies in between, the
-    next look of anybody goes on from there, without a second effect. Raises `StoreError` when the store fails; the
-    file then stays where it is.
+    next look of anybody goes on from there, without a second effect. Raises `StoreError` when the store or the folder
+    fails; the file then stays where it is.
     """
 
     def __init__(self, store: Store, folder: str, *, host: Host) -> None:
@@ -53,30 +58,39 @@ class Bridge:
         self._host = host
 
     def cross(self) -> Crossing:
-        """Take in what is there now, in the order of the names, at most 10,000 files."""
-        for name in self._names(self._folder):
+        """Take in what is there now, at most 10,000 files: what an earlier look has found first, then by name."""
+        for name in sorted(self._names(self._folder))[:FILES_MAX]:
             self._claim(name)
         taken: list[str] = []
         repeated: list[str] = []
         refused: list[tuple[str, str]] = []
-        for name in self._names(os.path.join(self._folder, TAKING)):
+        blocked: Corrupt | None = None
+        for name in sorted(self._names(os.path.join(self._folder, TAKING)), key=_turn)[:FILES_MAX]:
+            changed_ms: int | None = None
             try:
-                event = _event_in(self._read(name), name)
+                raw, changed_ms = self._read(name)
+                event = _event_in(raw, name)
             except FileNotFoundError:
                 continue  # another process was faster
             except (Corrupt, InvalidInput) as error:
-                if self._move(name, REFUSED):
+                if not self._is_fresh(changed_ms) and self._move(name, REFUSED):
                     refused.append((name, str(error)))
                 continue
-            known = self._take(name, event)
+            try:
+                known = self._take(name, event)
+            except Corrupt as error:  # what is remembered of this file; the others go on
+                blocked = error
+                continue
             (repeated if known else taken).append(name)
             self._move(name, DONE)
+        if blocked is not None and not taken and not refused:
+            raise blocked
         return Crossing(taken=tuple(taken), repeated=tuple(repeated), refused=tuple(refused))
 
     def _names(self, folder: str) -> list[str]:
         try:
             with os.scandir(folder) as found:
-                names = [
+                return [
                     entry.name
                     for entry in found
                     if entry.name.endswith(".json") and entry.name[0] != "." and entry.is_file(follow_symlinks=False)
@@ -84,24 +98,33 @@ class Bridge:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StoreUnavailable(f"{folder}: {error.strerror}") from error
-        return sorted(names)[:FILES_MAX]
+            raise StoreUnavailable(f"the bridge folder {folder}: {error.strerror}") from error
 
     def _claim(self, name: str) -> None:
-        mark = self._host.entropy(6).hex()
-        claimed = f"{name.removesuffix('.json')[:_STEM_CHARACTERS_MAX]}.{mark}.json"
-        self._rename(name, os.path.join(TAKING, claimed))
+        mark = f".{self._host.now().at_ms:0{_MARK_TIME_DIGITS}x}{self._host.entropy(6).hex()}.json"
+        stem = name.removesuffix(".json")
+        while len(os.fsencode(stem + mark)) > _NAME_BYTES_MAX:
+            stem = stem[:-1]
+        self._rename(name, os.path.join(TAKING, stem + mark))
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> tuple[bytes, int]:
+        """What is in it, and when it was last changed."""
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        path = os.path.join(self._folder, TAKING, name)
         try:
-            fd = os.open(os.path.join(self._folder, TAKING, name), flags)
+            with open(os.open(path, flags), "rb") as file:
+                return file.read(FILE_BYTES_MAX + 1), os.fstat(file.fileno()).st_mtime_ns // 1_000_000
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise InvalidInput(f"cannot be read: {error.strerror}") from None
-        with open(fd, "rb") as file:
-            return file.read(FILE_BYTES_MAX + 1)
+            if error.errno in _FILE_FAULTS:
+                raise InvalidInput(f"cannot be read: {error.strerror}") from None
+            raise StoreUnavailable(
+                f"the bridge file {path}: {error.strerror}"
+            ) from error  # says nothing against the file
+
+    def _is_fresh(self, changed_ms: int | None) -> bool:
+        return changed_ms is not None and 0 <= self._host.now().at_ms - changed_ms < SETTLED_MS
 
     def _take(self, name: str, event: Document) -> bool:
         """Whether it was taken in before."""
@@ -126,8 +149,19 @@ class Bridge:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StoreUnavailable(f"{target}: {error.strerror}") from error
+            raise StoreUnavailable(
+                f"the bridge cannot move a file into {os.path.dirname(target)}: {error.strerror}"
+            ) from error
         return True
+
+
+def _turn(name: str) -> tuple[int, str]:
+    """When a look has found it, then its name: what came while the store was away keeps its order."""
+    stem, _, mark = name.removesuffix(".json").rpartition(".")
+    try:
+        return int(mark[:_MARK_TIME_DIGITS], 16), f"{stem}.json"
+    except ValueError:  # nobody's mark: put here by hand
+        return 0, name
 
 
 def _event_in(raw: bytes, name: str) -> Document:

@@ -159,12 +159,12 @@ class Events:
 
 
 def checked_event(event: object) -> Document:
-    """An event as a JSON object of at most 64 KiB with a `type`, or `InvalidInput`."""
+    """An event as a JSON object of at most 64 KiB with a `type`, or `InvalidInput`: one that a journal will take."""
     if not isinstance(event, Mapping) or not isinstance(event.get("type"), str) or not event["type"]:
         raise InvalidInput('an event is an object with a text "type"')
     try:
-        raw = jsonio.encode(dict(event))
-        whole = jsonio.decode(raw, what="the event")
+        raw = jsonio.encode(as_entry(dict(event)))  # one level deeper, as it will stand there
+        whole: Document = jsonio.decode(raw, what="the event")["event"]
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"an event is a JSON object: {error}") from None
     if len(raw) > EVENT_BYTES_MAX:

@@ -42,11 +42,11 @@ def examine(sides: dict[str, Store], *, host: Host, writer: str) -> HealthReport
     """Write, read back, beat and journal on each side. A failure stops nothing: all of them are told."""
     checks: list[Check] = []
     for side, store in sides.items():
-        key, mark = f"health-{writer}", host.entropy(8).hex()
+        trip = _Trip(store, f"health-{writer}", host.entropy(8).hex())
         acts: dict[str, Callable[[], str]] = {
-            "write": partial(_write, store, key, mark),
-            "read": partial(_read, store, key, mark),
-            "beat": partial(_beat, store, key),
+            "write": trip.write,
+            "read": trip.read,
+            "beat": trip.beat,
             "journal": partial(_journal, store),
             "clock": partial(_clock, store, host),
         }
@@ -65,25 +65,43 @@ def _check(host: Host, side: str, name: str, act: Callable[[], str]) -> Check:
     return Check(side=side, name=name, ok=not problem, ms=ms, problem=problem, hint=hint)
 
 
-def _write(store: Store, key: str, mark: str) -> str:
-    def write(_: Snapshot) -> Decision[str]:
-        return Decision(result="", write={"mark": mark}, live=1)
+class _Trip:
+    """A record written and read back. Others of this machine may do the same meanwhile: then it is a later one."""
 
-    return store.transact(COLLECTION, key, write, durability="relaxed", derived=True)
+    def __init__(self, store: Store, key: str, mark: str) -> None:
+        self._store = store
+        self._key = key
+        self._mark = mark
+        self._revision = 0
 
+    def write(self) -> str:
+        """A new mark."""
 
-def _read(store: Store, key: str, mark: str) -> str:
-    found = store.get(COLLECTION, key)
-    return "" if found is not None and found.value.get("mark") == mark else "what was written is not what is read"
+        def write(snapshot: Snapshot) -> Decision[int]:
+            return Decision(result=snapshot.revision + 1, write={"mark": self._mark}, live=snapshot.revision + 1)
 
+        self._revision = self._store.transact(COLLECTION, self._key, write, durability="relaxed", derived=True)
+        return ""
 
-def _beat(store: Store, key: str) -> str:
-    def beat(_: Snapshot) -> Decision[str]:
-        return Decision(result="", write=BEAT, live=1)
+    def read(self) -> str:
+        """The mark again, or one that was written upon it."""
+        found = self._store.get(COLLECTION, self._key)
+        if found is None or found.revision < max(1, self._revision):
+            return "what was written is not there"
+        is_ours = found.revision == self._revision
+        return "what was written is not what is read" if is_ours and found.value.get("mark") != self._mark else ""
 
-    store.transact(COLLECTION, key, beat, durability="relaxed")
-    found = store.get(COLLECTION, key)
-    return "" if found is not None and found.beat is not None else "a sign of life was lost at once"
+    def beat(self) -> str:
+        """A sign of life."""
+
+        def beat(snapshot: Snapshot) -> Decision[str]:
+            if snapshot.value is None:
+                return Decision(result="there is no record to give a sign of life for")
+            return Decision(result="", write=BEAT, live=max(1, snapshot.revision))
+
+        problem = self._store.transact(COLLECTION, self._key, beat, durability="relaxed")
+        found = self._store.get(COLLECTION, self._key)
+        return problem or ("" if found is not None and found.beat is not None else "a sign of life was lost at once")
 
 
 def _journal(store: Store) -> str:

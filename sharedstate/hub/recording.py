@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sharedstate import jsonio
 from sharedstate.errors import InvalidInput
+from sharedstate.hub.events import checked_event
 from sharedstate.hub.model import AgentContext
-from sharedstate.hub.service import Hub
 from sharedstate.ids import check_id
 from sharedstate.store import Decision, Snapshot, Store, Unreadable
 from sharedstate.values import Value
+
+if TYPE_CHECKING:
+    from sharedstate.hub.service import Hub
 
 LESSONS: Final = "hub-lessons"
 USAGE: Final = "hub_usage"
@@ -61,8 +64,10 @@ class Recording:
         return self._told(agent, "proposal_recorded", "last_proposal", body)
 
     def learn(self, agent: str, lesson: Mapping[str, Any]) -> int:
-        """Append to the learning ledger; returns the entry's place."""
-        check_id(agent, what="agent")
+        """Append an object to the learning ledger; returns the entry's place."""
+        agent = check_id(agent, what="agent")
+        if not isinstance(lesson, Mapping):
+            raise InvalidInput(f"a lesson is an object, not {type(lesson).__name__}")
         checked = check_result(dict(lesson))
         return self._store.append(LESSONS, {"agent": agent, "lesson": checked})
 
@@ -73,14 +78,15 @@ class Recording:
         kept = deque(self._store.read(LESSONS), maxlen=last)
         return [Lesson(sequence=entry.sequence, at_ms=entry.at_ms, body=entry.value) for entry in kept]
 
-    def use(self, agent: str, **amounts: int) -> Usage:
-        """Add to what an agent has used: whole numbers by name, each from 0 to 10^15."""
+    def use(self, agent: str, /, **amounts: int) -> Usage:
+        """Add to what an agent has used: whole numbers by name, each from 0 to 10^15; a sum stays at 2^53 - 1."""
         agent = check_id(agent, what="agent")
         if not 1 <= len(amounts) <= _NAMES_MAX:
             raise InvalidInput(f"usage names 1 to {_NAMES_MAX} amounts")
         for name, amount in amounts.items():
+            _word(name, "the name of an amount")
             if type(amount) is not int or not 0 <= amount <= AMOUNT_MAX:
-                raise InvalidInput(f"{name[:60]}: a whole number from 0 to {AMOUNT_MAX}")
+                raise InvalidInput(f"{name}: a whole number from 0 to {AMOUNT_MAX}")
 
         def add(snapshot: Snapshot) -> Decision[Usage]:
             known = Usage(agent=agent, amounts={}, count=0) if snapshot.value is None else _usage(agent, snapshot.value)
@@ -101,8 +107,9 @@ class Recording:
 
     def _told(self, agent: str, kind: str, name: str, body: Mapping[str, Any]) -> AgentContext:
         shown = {key: value for key, value in body.items() if key != "result"}
+        event = checked_event({"type": kind, "agent": check_id(agent, what="agent"), **body})  # before anything is told
         context = self._hub.update(agent, {name: shown})
-        self._hub.publish({"type": kind, "agent": context.agent, **body})
+        self._hub.publish(event)
         return context
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sharedstate import jsonio
 from sharedstate.clock import Instant
@@ -28,6 +28,9 @@ from sharedstate.hub.policy import UNCHANGED, Change, Update
 from sharedstate.hub.waiting import Waiting
 from sharedstate.ids import check_id
 from sharedstate.store import Store, Unreadable, Versioned
+
+if TYPE_CHECKING:
+    from sharedstate.hub.recording import Recording
 
 T = TypeVar("T")
 PATCH_BYTES_MAX: Final = 256 * 1024
@@ -160,6 +163,16 @@ class Hub:
             self._waiting.joined(seen)
         return done if answered and done is not None else Reconciled(taken=0, given=0, forwarded=0)
 
+    # Records of work; more of them are in `sharedstate.hub.recording`
+
+    def record_task(self, agent: str, task_id: str, status: str, result: Any = None) -> AgentContext:
+        """Tell that an agent has brought a task to a status; see `Recording.task`."""
+        return self._recording().task(agent, task_id, status, result)
+
+    def record_proposal(self, agent: str, proposal_id: str, outcome: str, result: Any = None) -> AgentContext:
+        """Tell what became of a proposal; see `Recording.proposal`."""
+        return self._recording().proposal(agent, proposal_id, outcome, result)
+
     # Events
 
     def publish(self, event: Mapping[str, Any]) -> None:
@@ -178,6 +191,11 @@ class Hub:
         return self.events.subscribe(after, snapshot=self.unified, timeout_s=timeout_s, poll_s=poll_s)
 
     # Inside
+
+    def _recording(self) -> Recording:
+        from sharedstate.hub.recording import Recording
+
+        return Recording(self, self._ends.shared)
 
     def _join(self) -> None:
         """After an outage, whoever noticed it, bring both ends together before anything else is done."""

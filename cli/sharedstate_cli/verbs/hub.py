@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sharedstate import SharedState, jsonio
@@ -36,6 +37,7 @@ EVERY_MS_MAX = 3_600_000
 INPUT_CHARACTERS_MAX = 512 * 1024
 _COLUMNS = ("AGENT", "STATUS", "SEEN", "CONTEXT")
 _SHOWN_CHARACTERS = 60
+_STALE = "the shared store is away; this is what this machine knows"
 
 
 def status(session: Session, *, expired: bool) -> Report:
@@ -52,9 +54,9 @@ def get(session: Session, *, agent: str) -> Report:
     """One context."""
     held = session.state.hub.context(agent)
     if held is None:
-        return _nobody(agent)
-    lines = tuple(jsonio.encode(_document(held)).decode().splitlines())
-    return Report(document={"ok": True, **_document(held)}, lines=lines)
+        return _nobody(session, agent)
+    lines = tuple(jsonio.encode(_document(held)).decode().rstrip("\n").split("\n"))  # a text may hold other separators
+    return Report(document={"ok": True, **_document(held)}, lines=lines, notes=_stale(session))
 
 
 def update(
@@ -87,8 +89,9 @@ def update(
 def delete(session: Session, *, agent: str) -> Report:
     """Take an agent out."""
     if not session.state.hub.delete(agent):
-        return _nobody(agent)
-    return Report(document={"ok": True, "agent": agent, "deleted": True}, lines=(f"deleted {agent}",))
+        return _nobody(session, agent)
+    document = {"ok": True, "agent": agent, "deleted": True}
+    return Report(document=document, lines=(f"deleted {agent}",), notes=_away(session))
 
 
 def record(
@@ -165,6 +168,8 @@ def run(session: Session, *, every: int | None, bridge: str | None, owner: str |
     every_ms = EVERY_MS if every is None else every
     if not EVERY_MS_MIN <= every_ms <= EVERY_MS_MAX:
         raise Usage("--every: from 100ms to 1h")
+    if bridge is not None and not os.path.isdir(bridge):
+        raise Usage(f"--bridge: no such folder: {bridge}")
     state, ending = session.state, threading.Event()
     lane = lane_of(state.settings)
     rights = None if lane is None else lane.rights
@@ -177,8 +182,9 @@ def run(session: Session, *, every: int | None, bridge: str | None, owner: str |
         ) as mine,
     ):
         session.emit(Report(document={"ok": True, "service": SERVICE}, lines=(f"the hub runs, every {every_ms} ms",)))
+        told = _turn(session, bridge, frozenset())
         while not ending.wait(every_ms / 1000):
-            _turn(session, bridge)
+            told = _turn(session, bridge, told)
     if mine.lost:
         return Report(code=EXIT_LOST, problems=("the service hub was taken over; ended",))
     return Report()
@@ -199,20 +205,31 @@ def _guarded(state: SharedState) -> Generator[Guard]:
         yield beside.guard
 
 
-def _turn(session: Session, bridge: str | None) -> None:
-    """One look; a fault of a store is told by the hub itself, and the next look comes."""
-    state = session.state
-    done = state.hub.reconcile()
+def _turn(session: Session, bridge: str | None, told: frozenset[str]) -> frozenset[str]:
+    """One look. A fault of a store ends nothing; it is returned, and noted unless the last look has `told` it."""
+    problems: list[str] = []
+    for part in (_reconcile, partial(_cross, bridge=bridge)):
+        try:
+            part(session)
+        except (StoreError, Corrupt) as error:  # that the shared store is away, the hub tells by itself
+            problems.append(str(error))
+    for problem in problems:
+        if problem not in told:
+            session.note(problem)
+    return frozenset(problems)
+
+
+def _reconcile(session: Session) -> None:
+    done = session.state.hub.reconcile()
     if done.taken or done.given or done.forwarded:
         line = f"took {done.taken}, gave {done.given} contexts, forwarded {done.forwarded} events"
         session.emit(Report(document={"ok": True, **done.fields()}, lines=(line,)))
+
+
+def _cross(session: Session, *, bridge: str | None) -> None:
     if bridge is None:
         return
-    try:
-        crossing = Bridge(state.store, bridge, host=state.host).cross()
-    except (StoreError, Corrupt) as error:
-        session.note(f"bridge: {error}")
-        return
+    crossing = Bridge(session.state.store, bridge, host=session.state.host).cross()
     for name, reason in crossing.refused:
         session.note(f"bridge: refused {name}: {reason}")
     if crossing.taken:
@@ -264,17 +281,22 @@ def _told(one: HubEvent | Gap) -> Report:
 
 
 def _notes(seen: Unified) -> tuple[str, ...]:
-    notes = ["the shared store is away; this is what this machine knows"] if seen.degraded else []
+    notes = (_STALE,) if seen.degraded else ()
     return (*notes, *(f"unreadable: {name}" for name in seen.unreadable[:10]))
+
+
+def _stale(session: Session) -> tuple[str, ...]:
+    return (_STALE,) if session.state.hub.degraded else ()
 
 
 def _away(session: Session) -> tuple[str, ...]:
     return ("the shared store is away; kept here until it is back",) if session.state.hub.degraded else ()
 
 
-def _nobody(agent: str) -> Report:
+def _nobody(session: Session, agent: str) -> Report:
     document = {"ok": False, "reason": "agent_not_found", "agent": agent, "detail": "the hub knows no such agent"}
-    return Report(code=EXIT_NOT_FOUND, document=document, problems=(f"{agent}: the hub knows no such agent",))
+    problems = (f"{agent}: the hub knows no such agent",)
+    return Report(code=EXIT_NOT_FOUND, document=document, problems=problems, notes=_stale(session))
 
 
 # What is read

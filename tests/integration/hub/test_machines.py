@@ -111,6 +111,22 @@ def test_on_files_too_the_service_runs_once(tmp_path: Path) -> None:
         assert machine.run("hub", "run").returncode == EXIT_REFUSED
 
 
+def test_the_service_looks_at_once_outlives_a_poison_file_and_follows_a_killed_one(tmp_path: Path) -> None:
+    machine, push = Command(tmp_path / "one", ""), tmp_path / "push"
+    push.mkdir()
+    (push / "deep.json").write_text('{"x": ' + "[" * 63 + "]" * 63 + "}")
+    os.utime(push / "deep.json", (0, 0))
+    dead = machine.start("hub", "run", "--every", "1h", "--bridge", str(push))
+    try:
+        wait_for((push / "refused").exists)
+    finally:
+        dead.kill()
+        dead.communicate()
+    (push / "good.json").write_text('{"type": "pushed"}')
+    with running(machine, more=("--every", "1h", "--bridge", str(push))):
+        wait_for(lambda: len(list((push / "done").glob("good.*.json"))) == 1)
+
+
 def test_the_service_starts_without_the_shared_store_joins_and_takes_in_files(absent: Remote, tmp_path: Path) -> None:
     machine = Command(tmp_path / "one", absent.url)
     push = tmp_path / "push"

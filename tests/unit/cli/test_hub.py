@@ -75,6 +75,9 @@ def test_who_changes_its_context_is_seen_at_that_moment(shell: Shell) -> None:
         "hub watch --count 0",
         "hub watch --after nix --timeout 1s",
         "hub run --every 1ms",
+        "hub run --bridge no/such/folder",
+        "hub record usage ada --use \udcff=1",
+        "hub update ada --status \udcff",
     ],
 )
 def test_wrong_input_is_a_usage_error_and_changes_nothing(shell: Shell, line: str) -> None:
@@ -120,7 +123,8 @@ def test_without_the_shared_store_it_says_so_and_goes_on(tmp_path: Path) -> None
     answer = shell.text("hub update ada --set a=1")
     assert answer.code == 0
     assert "kept here until it is back" in answer.err
-    assert "this is what this machine knows" in shell.text("hub status").err
+    for line in ("hub status", "hub get ada", "hub get bob", "hub delete bob"):
+        assert "this is what this machine knows" in shell.text(line).err, line
     sick = shell("hub health")
     assert (sick.code, sick.document["ok"]) == (EXIT_RETRY, False)
     assert "look at the network" in shell.text("hub health").err
@@ -140,6 +144,15 @@ def test_every_answer_fulfils_its_schema(shell: Shell) -> None:
     for name, lines in told.items():
         for line in lines:
             MODELS[name].model_validate_json(shell(line).out.splitlines()[0])
+
+
+def test_usage_may_have_any_name(shell: Shell) -> None:
+    assert shell("hub record usage ada --use agent=1 --use self=2 --use name=3").code == 0
+
+
+def test_a_context_is_shown_line_by_line_whatever_separators_are_in_it(shell: Shell) -> None:
+    shell("hub update ada --patch", '{"text": "a\\u2028b\\u0085c"}')
+    assert '    "text": "a\\u2028b\\x85c"' in shell.text("hub get ada").out.splitlines()
 
 
 def test_every_answer_is_one_json_object_a_line(shell: Shell) -> None:

@@ -1,21 +1,17 @@
-"""Work done is told once and as it is; the bridge takes each file once; health tells every failure."""
+"""Work done is told once and as it is; health tells every failure."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sharedstate.errors import InvalidInput, StoreUnavailable
-from sharedstate.hub.bridge import Bridge
 from sharedstate.hub.health import examine
-from sharedstate.hub.model import JOURNAL, HubEvent
+from sharedstate.hub.model import HubEvent
 from sharedstate.hub.recording import Recording
 from sharedstate.hub.service import Hub
+from sharedstate.store import Versioned
 from sharedstate.testing.clock import FakeHost
 from sharedstate.testing.memory import MemoryStore
 
@@ -65,6 +61,38 @@ def test_a_result_that_is_not_json_is_refused(hub: Hub, store: MemoryStore, resu
     assert store.writes == 0
 
 
+def test_a_result_that_no_journal_would_take_is_refused_before_anything_is_told(hub: Hub, store: MemoryStore) -> None:
+    refused = 0
+    for depth in range(55, 70):
+        result: Any = 1
+        for _ in range(depth):
+            result = [result]
+        before = store.writes
+        try:
+            Recording(hub, store).task("ada", f"T-{depth}", "complete", result)
+        except InvalidInput:
+            assert store.writes == before
+            refused += 1
+    assert 0 < refused < 15
+
+
+def test_tasks_and_proposals_are_recorded_by_the_hub_too(hub: Hub) -> None:
+    hub.record_task("ada", "T-1", "complete", {"files": 3})
+    hub.record_proposal("ada", "P-1", "accepted")
+    assert told(hub, "task_recorded")[0]["result"] == {"files": 3}
+    assert told(hub, "proposal_recorded")[0]["outcome"] == "accepted"
+
+
+def test_a_lesson_is_an_object_of_an_agent(hub: Hub, store: MemoryStore) -> None:
+    recording = Recording(hub, store)
+    wrong: Any
+    for wrong in (5, [1], None, {"x": {1}}):
+        with pytest.raises(InvalidInput):
+            recording.learn("ada", wrong)
+    recording.learn("e\u0301va", {})
+    assert recording.lessons()[-1].body["agent"] == "\u00e9va"
+
+
 def test_lessons_are_kept_in_order_and_the_last_ones_are_read(hub: Hub, store: MemoryStore) -> None:
     recording = Recording(hub, store)
     for number in range(30):
@@ -83,63 +111,42 @@ def test_usage_is_summed_by_agent(hub: Hub, store: MemoryStore) -> None:
         ("ada", {"input_tokens": 101, "output_tokens": 5}, 2),
         ("bob", {"cost_micros": 7}, 1),
     ]
-    refused: list[dict[str, Any]] = [{}, {"a": -1}, {"a": True}, {"a": 1.5}]
+    refused: list[dict[str, Any]] = [{}, {"a": -1}, {"a": True}, {"a": 1.5}, {"": 1}, {"\ud800": 1}, {"x" * 61: 1}]
     for wrong in refused:
         with pytest.raises(InvalidInput):
             recording.use("ada", **wrong)
+    assert dict(recording.use("eve", agent=1, self=2).amounts) == {"agent": 1, "self": 2}
 
 
-def plain(names: Iterable[str]) -> list[str]:
-    """Names as they were before the bridge made them unique."""
-    return sorted(re.sub(r"\.[0-9a-f]{12}\.json$", ".json", name) for name in names)
+def test_two_who_look_at_the_same_time_do_not_make_each_other_sick(store: MemoryStore) -> None:
+    """Between what one writes and reads, another of the machine writes."""
+
+    class Crossed(MemoryStore):
+        busy = False
+
+        def get(self, collection: str, key: str) -> Versioned | None:
+            if not self.busy:
+                self.busy = True
+                assert examine({"local": self}, host=self.host, writer="w").ok
+            return super().get(collection, key)
+
+    report = examine({"local": Crossed(store.host)}, host=store.host, writer="w")
+    assert report.ok, report
 
 
-def test_the_bridge_takes_each_file_once_and_moves_it_aside(store: MemoryStore, tmp_path: Path) -> None:
-    (tmp_path / "b.json").write_text(json.dumps({"type": "note", "n": 2}))
-    (tmp_path / "a.json").write_text(json.dumps({"n": 1}))
-    (tmp_path / "bad.json").write_text("{nonsense")
-    (tmp_path / "double.json").write_text('{"a": 1, "a": 2}')
-    (tmp_path / ".hidden.json").write_text("{}")
-    (tmp_path / "other.txt").write_text("{}")
-    (tmp_path / "link.json").symlink_to(tmp_path / "other.txt")
-    crossing = Bridge(store, str(tmp_path), host=store.host).cross()
-    assert plain(crossing.taken) == ["a.json", "b.json"]
-    assert plain(name for name, _ in crossing.refused) == ["bad.json", "double.json"]
-    assert [entry.value["event"] for entry in store.read(JOURNAL)] == [
-        {"type": "bridged", "n": 1},
-        {"type": "note", "n": 2},
-    ]
-    assert plain(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "b.json"]
-    assert plain(path.name for path in (tmp_path / "refused").iterdir()) == ["bad.json", "double.json"]
-    assert (tmp_path / "link.json").is_symlink()
-    assert Bridge(store, str(tmp_path), host=store.host).cross().taken == ()
+def test_health_sees_a_store_that_forgets_or_mixes_up(store: MemoryStore) -> None:
+    class Forgetful(MemoryStore):
+        def get(self, collection: str, key: str) -> Versioned | None:
+            return None
 
+    class Mixing(MemoryStore):
+        def get(self, collection: str, key: str) -> Versioned | None:
+            found = super().get(collection, key)
+            return found and found.replace(value={"mark": "another"}, beat=None)
 
-def test_a_death_between_the_effect_and_the_move_has_no_second_effect(store: MemoryStore, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"n": 1}')
-    Bridge(store, str(tmp_path), host=store.host).cross()
-    [done] = (tmp_path / "done").iterdir()
-    done.rename(tmp_path / "taking" / done.name)
-    assert Bridge(store, str(tmp_path), host=store.host).cross().repeated == (done.name,)
-    assert [path.name for path in (tmp_path / "done").iterdir()] == [done.name]
-    assert len(list(store.read(JOURNAL))) == 1
-
-
-def test_a_second_file_of_the_same_name_and_content_is_another_file(store: MemoryStore, tmp_path: Path) -> None:
-    for _ in range(2):
-        (tmp_path / "a.json").write_text('{"n": 1}')
-        assert plain(Bridge(store, str(tmp_path), host=store.host).cross().taken) == ["a.json"]
-    assert plain(path.name for path in (tmp_path / "done").iterdir()) == ["a.json", "a.json"]
-    assert len(list(store.read(JOURNAL))) == 2
-
-
-def test_a_file_waits_while_the_store_is_away(store: MemoryStore, tmp_path: Path) -> None:
-    (tmp_path / ("long" * 60 + ".json")).write_text('{"n": 1}')
-    store.outage = StoreUnavailable("away")
-    with pytest.raises(StoreUnavailable):
-        Bridge(store, str(tmp_path), host=store.host).cross()
-    store.outage = None
-    assert len(Bridge(store, str(tmp_path), host=store.host).cross().taken) == 1
+    for kind in (Forgetful, Mixing):
+        report = examine({"local": kind(store.host)}, host=store.host, writer="w")
+        assert [check.name for check in report.checks if not check.ok] == ["read", "beat"]
 
 
 def test_health_tells_every_failure_of_every_side() -> None:
