@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 from redis import exceptions as foreign
 
 from sharedstate.errors import BadSettings, Corrupt, SharedStateError, StoreUnavailable
-from sharedstate.masking import masked
+from sharedstate.masking import MASK, masked
 
 # Inside of scripts the kind of an error stands somewhere in its text, and more of the text differs between versions.
 _KIND: Final = re.compile(
@@ -50,6 +50,15 @@ def away(error: Exception, *, sent: bool) -> Away:
 def shown(error: Exception) -> str:
     """The text of a foreign error: one line, short, without secrets."""
     return masked(" ".join(str(error).split()), characters_max=200) or type(error).__name__
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def without(error: E, secret: str) -> E:
+    """The error without a secret that the server has repeated in it, as some do with commands they do not know."""
+    text = str(error)
+    return type(error)(text.replace(secret, MASK)) if secret and secret in text else error
 
 
 def refused_login(error: Exception, *, where: str) -> SharedStateError:

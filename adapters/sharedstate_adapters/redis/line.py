@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import redis
 from redis import exceptions as foreign
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from sharedstate.errors import DurabilityUnknown, StoreUnavailable, UnsafeStore
+from sharedstate.host import Host
 from sharedstate.values import Value
 from sharedstate_adapters.redis.address import Address
-from sharedstate_adapters.redis.edge import Away, away, refused_login, translated
+from sharedstate_adapters.redis.bounded import Bounded, BoundedTls, Ending
+from sharedstate_adapters.redis.edge import Away, away, refused_login, translated, without
 from sharedstate_adapters.redis.scripts import Script
+from sharedstate_adapters.redis.sentinels import Sentinels
 
 VERSION_MIN: Final = (6, 2)
 EVICTION: Final = "noeviction"
 _FIELD: Final = re.compile(rb"^([a-z_0-9]+):(.*?)\r?$", re.MULTILINE)
-_UNLIMITED: Final = 2**31
 Dial = Callable[[float], "Line"]
 
 
@@ -67,23 +67,25 @@ def packed(words: Sequence[Any]) -> bytes:
 class Line:
     """One connection. After an `Away` it is of no use any more; the server's errors leave it usable."""
 
-    __slots__ = ("_connection", "premises", "where")
+    __slots__ = ("_connection", "_secret", "premises", "where")
 
-    def __init__(self, connection: Any, *, where: str) -> None:
+    def __init__(self, connection: Any, *, where: str, secret: str = "") -> None:
         self._connection = connection
+        self._secret = secret
         self.where = where
         self.premises = Premises(version=VERSION_MIN, eviction=EVICTION)
 
     def open(self, timeout_s: float) -> None:
         """Connect, log in, look at the server. Raises `Away`, `BadSettings`, `StoreUnavailable`."""
+        self._connection.ending.set_within(timeout_s)
         try:
             self._connection.connect()
         except redis.AuthenticationError as error:
-            raise refused_login(error, where=self.where) from None
+            raise refused_login(without(error, self._secret), where=self.where) from None
         except redis.ResponseError as error:
-            raise translated(error, what="connecting", where=self.where) from None
+            raise translated(without(error, self._secret), what="connecting", where=self.where) from None
         except (redis.RedisError, OSError) as error:
-            raise away(error, sent=False) from None
+            raise away(without(error, self._secret), sent=False) from None
         try:
             server = fields_of(self.ask(("INFO", "server"), timeout_s, what="connecting"))
             memory = fields_of(self.ask(("INFO", "memory"), timeout_s, what="connecting"))
@@ -127,9 +129,10 @@ class Line:
         self._connection.disconnect()
 
     def _exchange(self, words: Sequence[Any], timeout_s: float) -> Any:
+        self._connection.ending.set_within(timeout_s)
         try:
             self._connection.send_packed_command([packed(words)], check_health=False)
-            return self._connection.read_response(timeout=timeout_s)
+            return self._connection.read_response()
         except foreign.BusyLoadingError as error:
             raise away(error, sent=False) from None
         except redis.AuthenticationError as error:  # a login that was taken away meanwhile
@@ -144,16 +147,26 @@ class Line:
             raise
 
 
-def dialer(address: Address, *, timeout_s: float) -> Dial:
-    """How connections to `address` are made; `timeout_s` bounds the sending of one request, and each of its answers."""
-    made = _maker(address, timeout_s)
+def dialer(address: Address, *, timeout_s: float, host: Host) -> Dial:
+    """How connections to `address` are made; `timeout_s` bounds the search for the primary, and the login."""
+    where = address.shown
+    sentinels = Sentinels(
+        address.hosts,
+        address.service,
+        connect=lambda place: _watcher(address, place, host),
+        where=where,
+        secret=address.sentinel_password,
+    )
 
     def dial(limit_s: float) -> Line:
-        connection = made()
-        connection.socket_connect_timeout = min(timeout_s, limit_s)
-        line = Line(connection, where=address.shown)
+        limit_s = min(timeout_s, limit_s)
+        ending = Ending(host.monotonic_s)
+        ending.set_within(limit_s)
+        place = sentinels.primary(limit_s) if address.service else address.hosts[0]
+        login = {"username": address.username or None, "password": address.password or None, "db": address.db}
+        line = Line(_connection(address, place, host, login), where=where, secret=address.password)
         try:
-            line.open(min(timeout_s, limit_s))
+            line.open(ending.left_s)
         except BaseException:
             line.close()
             raise
@@ -162,28 +175,25 @@ def dialer(address: Address, *, timeout_s: float) -> Dial:
     return dial
 
 
-def _maker(address: Address, timeout_s: float) -> Callable[[], Any]:
-    """How single connections are made: not by a pool of theirs, which counts every one ever made against its limit."""
-    common: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "socket_keepalive": True,
-        "retry": Retry(NoBackoff(), 0),  # what is tried again, and how often, is decided in one place: `wire`
-        "protocol": 2,
-        "driver_info": None,
-    }
-    tls = _tls(address)
-    login = {"username": address.username or None, "password": address.password or None, "db": address.db}
-    if not address.service:
-        host, port = address.hosts[0]
-        kind: Any = redis.SSLConnection if address.tls else redis.Connection
-        return partial(kind, host=host, port=port, **common, **login, **tls)
-    secured = {"ssl": True, **tls} if address.tls else {}
-    asks = {"username": address.sentinel_username or None, "password": address.sentinel_password or None}
-    watcher, pool_of = cast("Any", Sentinel), cast("Any", SentinelConnectionPool)  # neither has types
-    watched = watcher(list(address.hosts), sentinel_kwargs={**common, **asks, **secured})
-    pool = pool_of(address.service, watched, max_connections=_UNLIMITED, **common, **login, **secured)
-    return cast("Callable[[], Any]", pool.make_connection)
+def _watcher(address: Address, place: tuple[str, int], host: Host) -> Any:
+    login = {"username": address.sentinel_username or None, "password": address.sentinel_password or None}
+    return _connection(address, place, host, login)
+
+
+def _connection(address: Address, place: tuple[str, int], host: Host, login: dict[str, Any]) -> Any:
+    """One connection: not of a pool of theirs, which counts every one ever made against its limit."""
+    kind = BoundedTls if address.tls else Bounded
+    return kind(
+        ending=Ending(host.monotonic_s),
+        host=place[0],
+        port=place[1],
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),  # what is tried again, and how often, is decided in one place: `wire`
+        protocol=2,
+        driver_info=None,
+        **login,
+        **_tls(address),
+    )
 
 
 def _tls(address: Address) -> dict[str, Any]:

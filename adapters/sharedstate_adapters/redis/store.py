@@ -96,7 +96,7 @@ class RedisStore:
                 hint="pip install 'sharedstate[redis]'",
             ) from None
         patience_s = settings.lock_timeout_ms / 1000
-        dial = dialer(address, timeout_s=patience_s / ANSWER_SHARE)
+        dial = dialer(address, timeout_s=patience_s / ANSWER_SHARE, host=host)
         wire = Wire(dial, host=host, where=address.shown)
         return cls(wire, address=address, host=host, patience_s=patience_s, relaxed=settings.durability == "relaxed")
 
@@ -295,7 +295,6 @@ class RedisStore:
         journal: str,
         durability: Durability,
     ) -> Any:
-        self._check_server()
         look, change = tried.look, tried.change
         if look.damage:
             self._keep_damaged(place, look, nonce, patience)
@@ -321,7 +320,6 @@ class RedisStore:
         patience = self._patience()
         if self._clock.reckoned_ms() is None:
             self._now(patience)
-        self._check_server()
         nonce = self._nonce()
         keys = (self.keys.journal(journal), self.keys.op(nonce), self.keys.names)
         for _ in range(TRIES_MAX):
@@ -336,11 +334,6 @@ class RedisStore:
                 continue
             break
         raise StoreBusy(f"{what}: the server got the request too late", hint=_BUSY)
-
-    def _check_server(self) -> None:
-        premises = self._wire.premises
-        if premises is not None:
-            premises.check_safe(where=self.address.shown)
 
     def _keep_damaged(self, place: Place, look: Look, nonce: str, patience: Patience) -> None:
         """Bytes that nobody can read are kept aside before they are replaced."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from sharedstate.errors import OutcomeUnknown, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate_adapters.redis.edge import Away
-from sharedstate_adapters.redis.line import Dial, Line, Premises
+from sharedstate_adapters.redis.line import Dial, Line
 from sharedstate_adapters.redis.scripts import Script, is_done
 
 AWAY_S_MAX: Final = 2.0
@@ -48,7 +48,6 @@ class Wire:
         self._host = host
         self._idle: deque[Line] = deque()
         self.where = where
-        self.premises: Premises | None = None
 
     def run(
         self,
@@ -60,12 +59,14 @@ class Wire:
         what: str,
         replicas: int = 0,
     ) -> Any:
-        """The answer of a script. Raises `StoreUnavailable`, `BadSettings`, `Corrupt`.
+        """The answer of a script. Raises `StoreUnavailable`, `BadSettings`, `Corrupt`, `UnsafeStore` if it writes.
 
         With `replicas`: once so many have what the script changed, else `DurabilityUnknown`.
         """
 
         def once(line: Line, timeout_s: float) -> Any:
+            if script.writes:  # looked at when the connection was made: after a failover it is another server's
+                line.premises.check_safe(where=self.where)
             answer = line.run(script, keys, words, timeout_s, what=what)
             if replicas and is_done(answer):
                 line.wait_for(replicas, timeout_s, what=what)
@@ -114,7 +115,6 @@ class Wire:
             line = self._idle.pop()
         except IndexError:
             line = self._dial(timeout_s)
-            self.premises = line.premises
             timeout_s = min(patience.answer_s, max(patience.left_s, 0.001))
         usable = False
         try:

@@ -15,6 +15,7 @@ import redis
 
 from sharedstate.errors import BadSettings, SharedStateError, StoreUnavailable, UnsafeStore
 from sharedstate.findings import Finding
+from sharedstate.host import Host
 from sharedstate.testing.contracts.steps import beats, writes
 from sharedstate_adapters.redis.line import Premises, dialer
 from sharedstate_adapters.redis.store import RedisStore
@@ -182,7 +183,7 @@ def test_connections_are_made_anew_as_often_as_needed(server: RedisServer) -> No
     for count in range(1, 131):
         assert store.transact("counters", "c", counted_on) == count
         store.close()
-    assert dialer(store.address, timeout_s=1)(1.0).premises.version >= (6, 2)
+    assert dialer(store.address, timeout_s=1, host=Host())(1.0).premises.version >= (6, 2)
 
 
 def test_foreign_keys_under_the_prefix_are_told_and_left_alone(server: RedisServer) -> None:
