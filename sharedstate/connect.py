@@ -23,6 +23,7 @@ from sharedstate.tasks.sightings import Sightings
 
 if TYPE_CHECKING:
     from sharedstate.claims.audit import Audit
+    from sharedstate.claims.rights import LaneRights
     from sharedstate.claims.services.service import Guard
     from sharedstate.hub.recording import Recording
     from sharedstate.hub.service import Hub
@@ -69,6 +70,8 @@ class SharedState:
         self.host = host
         self._outbox: Outbox | None = None
         self._hub: Hub | None = None
+        self._unbound: SharedState | None = None
+        self._rights = _rights_of(settings, identity, shared) if settings.lane else None
         rules = Rules(retries_max=settings.max_retries, skew_ms=settings.clock_skew_ms)
         sightings = Sightings(local)
         self.tasks = Tasks(shared, host=host, rules=rules, sightings=sightings)
@@ -90,6 +93,7 @@ class SharedState:
             owner=identity.owner,
             host_name=identity.host,
             recipe=recipe,
+            rights=self._rights,
         )
 
     @classmethod
@@ -145,14 +149,34 @@ class SharedState:
         from sharedstate.messages.inbox import Inbox
 
         retention_ms, guidance = self.settings.message_retention_ms, self.settings.guidance
-        return Inbox(self.store, host=self.host, retention_ms=retention_ms, guidance=guidance)
+        return Inbox(self.store, host=self.host, retention_ms=retention_ms, guidance=guidance, rights=self._rights)
 
     @property
     def guard(self) -> Guard:
-        """Shared services: start, stop, status, and who may."""
+        """Shared services: start, stop, status, and who may: it has rights of its own for the claims it takes."""
         from sharedstate.claims.services.service import Guard
 
-        return Guard(self.claims, root=self.root)
+        return Guard(self.unbound.claims, root=self.root)
+
+    @property
+    def unbound(self) -> SharedState:
+        """This state without a lane, over the same stores: for who acts on behalf of others, as a gateway does.
+
+        It is closed with this one.
+        """
+        if self._rights is None:
+            return self
+        if self._unbound is None:
+            self._unbound = SharedState(
+                settings=self.settings.replace(lane=""),
+                identity=self.identity,
+                root=self.root,
+                shared=self.store,
+                local=self.local_store,
+                host=self.host,
+                recipe=self.claims.recipe,
+            )
+        return self._unbound
 
     @property
     def hub(self) -> Hub:
@@ -204,6 +228,8 @@ class SharedState:
     def close(self) -> None:
         """Give back descriptors, connections and the pacemaker; whoever uses the state afterwards gets them anew."""
         self.claims.close()
+        if self._unbound is not None:
+            self._unbound.claims.close()
         if self._outbox is not None:
             self._outbox.close()
         self.store.close()
@@ -233,6 +259,14 @@ def reopen_claims(*, root: str, settings: dict[str, Any], identity: dict[str, An
         host=host,
     )
     return state.claims
+
+
+def _rights_of(settings: Settings, identity: Identity, shared: Store) -> LaneRights | None:
+    from sharedstate.claims.rights import LaneRights
+    from sharedstate.messages.lanes import lane_of
+
+    lane = lane_of(settings)
+    return None if lane is None else LaneRights(lane.name, lane.rights, by=identity.owner, store=shared)
 
 
 def _recipe(settings: Settings, identity: Identity, root: str) -> Recipe:

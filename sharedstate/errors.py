@@ -137,6 +137,14 @@ class ClaimLost(SharedStateError, RuntimeError):
     hint = "stop; do not write results of this attempt"
 
 
+class NoRight(SharedStateError, RuntimeError):
+    """The lane that was chosen lacks the right to do this; nothing was done, and the denial stands in the trail."""
+
+    code = "no_right"
+    exit_code = EXIT_REFUSED
+    hint = "`claims lanes` shows the rights of each lane; leave this to a lane that has the right"
+
+
 class ClaimRefused(SharedStateError, RuntimeError):
     """A `hold` could not begin because the claim was refused; `reason` is the refusal's code."""
 

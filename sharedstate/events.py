@@ -27,6 +27,7 @@ EVENT_TYPES: Final = frozenset(
         "service_stopping",  # its owner asked it to stop
         "service_forced",  # another than its owner stopped it, restarted it, or took it over, and said why
         "service_denied",  # somebody was not allowed to do that
+        "right_denied",  # the lane of whoever tried it has no right to `action`: read, send, claim, force
         "service_ended",  # it has ended: as asked, by itself, or it could not begin
         "flags_reset",  # an agent's watermark was forgotten on purpose
         "message_dropped",  # an accepted message was taken out of the outbox on purpose

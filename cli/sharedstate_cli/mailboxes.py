@@ -127,8 +127,8 @@ class JointMailbox:
             own = self._inbox.list(agent, after=after, kind=kind, phase=phase)
             told, unknown = self._union.list(agent, after=after, kind=kind, phase=phase)
             return _cut(_by_time(_once((*told, *own))), wanted.limit, numbered=False, unknown=unknown)
-        seen = self._union.unread(agent)
         mine = self._inbox.unread(agent)
+        seen = self._union.unread(agent)
         known = {letter.id for letter in seen.letters}
         extra = [letter for letter in mine.letters if letter.id not in known]
         numbered = bool(seen.up_to) and not extra

@@ -27,6 +27,7 @@ from sharedstate.tasks.service import Tasks, TaskView
 if TYPE_CHECKING:
     from sharedstate.claims.hold import Hold
     from sharedstate.claims.pacing import Pacing
+    from sharedstate.claims.rights import LaneRights
 
 CANDIDATES_MAX = 100_000
 
@@ -34,7 +35,8 @@ CANDIDATES_MAX = 100_000
 class Claims:
     """Exclusive claims with fences. Safe for threads; open a new `SharedState` after a fork.
 
-    Every method takes `owner` (default: `whoami`). Renew and release find the secret token in this machine's
+    Every method takes `owner` (default: `whoami`). `rights`, those of a chosen lane, bind what takes a claim, not what
+    keeps or ends one. Renew and release find the secret token in this machine's
     ledger, so that a later shell needs none; `token` overrides it. Raises `InvalidInput` for bad arguments,
     `StoreError` when the store fails, `Corrupt` when the task's record is unreadable; everything expected is a value.
     """
@@ -50,6 +52,7 @@ class Claims:
         owner: str,
         host_name: str,
         recipe: Recipe | None = None,
+        rights: LaneRights | None = None,
     ) -> None:
         self.ledgers = ledgers
         self.tasks: Tasks = ledgers.shared
@@ -60,6 +63,7 @@ class Claims:
         self.local_store = local_store
         self.host_name = host_name
         self.recipe = recipe
+        self._rights = rights
         self._pacing: Pacing | None = None
         self._pacing_guard = allocate_lock()
 
@@ -85,7 +89,8 @@ class Claims:
         `force_reason`: take over in any case, audited. `reopen`: start an ended task again. `bind`: tie the claim
         to this process, so that its proved death ends the claim at once and no other running process of the same
         owner shares it; without it a claim is a pure lease and lives until its ttl. `anew`: refused, too, while
-        this very owner holds it (as `claim_next` asks).
+        this very owner holds it (as `claim_next` asks). Raises `NoRight` where a chosen lane has no right to
+        `claim`, or to `force`.
         """
         ask, token_new, token_known = self._ask(
             task,
@@ -100,6 +105,8 @@ class Claims:
             bind=bind,
             anew=anew,
         )
+        if self._rights is not None:
+            self._check_rights(ask, self._rights)
         met = self.ledgers.scope_conflict(ask) if ask.scope else None
         if met is not None:  # a look before the claim, so that an ordinary refusal writes nothing
             return scope_refused(ask.task, met)
@@ -262,6 +269,11 @@ class Claims:
             meta=requests.check_meta(given["meta"]),
         )
         return ask, fresh, known
+
+    def _check_rights(self, ask: ClaimAsk, rights: LaneRights) -> None:
+        rights.need("claim", about=ask.task, by=ask.owner)
+        if ask.force_reason is not None:
+            rights.need("force", about=ask.task, by=ask.owner)
 
     def _claim_candidate(self, candidate: str, owner: str, options: Mapping[str, Any]) -> Claimed | Refused:
         try:

@@ -38,6 +38,7 @@ from sharedstate.messages.wire import check_message_id
 from sharedstate.store import Decision, Snapshot, Store, Unreadable, Versioned
 
 if TYPE_CHECKING:
+    from sharedstate.claims.rights import LaneRights
     from sharedstate.messages.mailroom import Mailroom
     from sharedstate.messages.retention import MailSweep
 
@@ -54,7 +55,8 @@ class Inbox:
 
     Agents are addressed exactly: no part of a name is a name. Looking writes nothing, not even for an agent that was
     never heard of. Methods raise `InvalidInput` for bad arguments, `StoreError`, and `Corrupt`; only `unread` turns
-    those into `unknown`.
+    those into `unknown`. `rights`: those of a chosen lane; without `read` all but `receive` and `sweep` raise
+    `NoRight`.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Inbox:
         host: Host,
         retention_ms: int = RETENTION_MS,
         guidance: Sequence[str] = GUIDANCE,
+        rights: LaneRights | None = None,
     ) -> None:
         self._books = Books(store)
         self._store = store
         self._host = host
         self._retention_ms = retention_ms
         self._guidance = tuple(guidance)
+        self._rights = rights
 
     @property
     def mailroom(self) -> Mailroom:
@@ -98,7 +102,7 @@ class Inbox:
 
         A message whose record cannot be read hides no other: its letter tells the `problem`.
         """
-        agent = check_agent(agent)
+        agent = self._reader(agent)
         # A filter has to pass over entries; without one a page reads no more than it shows.
         bound = None if unread_only or kind is not None or phase is not None else limit
         view = self._books.view(agent, after=None if unread_only else max(0, after), limit=bound)
@@ -130,9 +134,9 @@ class Inbox:
 
         Guidance is looked at only in a working copy `folder`: the files of `guidance` (default: the setting) for
         `phase`, which hides no letter. Without `bodies` letters come without their envelope, which costs one look
-        less for each. What could not be looked at stands in `unknown`; only bad arguments raise.
+        less for each. What could not be looked at stands in `unknown`; only bad arguments and `NoRight` raise.
         """
-        agent = check_agent(agent)
+        agent = self._reader(agent)
         unknown: Texts = []
         letters = self._unread_letters(agent, unknown, bodies=bodies)
         news = self._news(agent, phase, guidance or self._guidance, folder, unknown) if folder is not None else ()
@@ -148,12 +152,13 @@ class Inbox:
 
     def watermark(self, agent: str) -> Watermark:
         """How far the agent has read."""
-        agent = check_agent(agent)
+        agent = self._reader(agent)
         return (self._books.inbox(agent) or InboxState(agent=agent)).watermark
 
     def thread(self, message: str) -> Envelopes:
         """The messages whose correlation id is exactly this one: the first, then the others as they arrived."""
         check_message_id(message)
+        self._need_read(f"thread:{message}")
         found: Envelopes = []
         for one in (message, *self._books.linked(message)):
             try:
@@ -167,6 +172,7 @@ class Inbox:
 
     def overdue(self, *, sender: str | None = None, recipient: str | None = None) -> Overdues:
         """Acknowledgements that were due before now and have not come, the oldest first."""
+        self._need_read("inbox:*")
         now_ms = self._store.now().at_ms
         late: Overdues = []
         for found in self._store.scan(AWAITING, live_only=True):
@@ -192,6 +198,7 @@ class Inbox:
 
     def agents(self) -> Texts:
         """Who has an inbox, sorted."""
+        self._need_read("inbox:*")
         return self._books.agents()
 
     # Reading
@@ -209,7 +216,7 @@ class Inbox:
         The watermark never goes back, whoever else acknowledges at the same time. What the inbox does not hold cannot
         be acknowledged: `InvalidInput`, and nothing is changed.
         """
-        agent = check_agent(agent)
+        agent = self._reader(agent)
         if up_to is None and not ids and not guidance:
             raise InvalidInput("nothing to acknowledge: give a sequence, ids, or guidance that was seen")
         if up_to is not None and up_to < 0:
@@ -233,7 +240,7 @@ class Inbox:
         """
         from sharedstate.claims.masking import masked
 
-        agent = check_agent(agent)
+        agent = self._reader(agent)
         told = masked(reason)
         if up_to < 0:
             raise InvalidInput(f"up_to is {up_to}; a sequence is 0 or more")
@@ -255,6 +262,16 @@ class Inbox:
         return run_sweep(self.mailroom, self._store, retention_ms=self._retention_ms, dry_run=dry_run, limit=limit)
 
     # Inside
+
+    def _reader(self, agent: object) -> str:
+        """The agent whose messages are asked for, by a lane that may read them."""
+        checked = check_agent(agent)
+        self._need_read(f"inbox:{checked}")
+        return checked
+
+    def _need_read(self, about: str) -> None:
+        if self._rights is not None:
+            self._rights.need("read", about=about)
 
     def _unread_letters(self, agent: str, unknown: Texts, *, bodies: bool) -> tuple[int, Letters]:
         """The sequence up to which was looked, and what is unread up to there."""

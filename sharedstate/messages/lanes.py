@@ -16,9 +16,9 @@ from sharedstate.settings import LANES, Settings
 from sharedstate.values import Value
 
 RIGHTS: Final[Mapping[str, str]] = {
-    "read": "look at inboxes, threads, tasks, services and the audit trail, and acknowledge one's own messages",
+    "read": "read messages: inboxes, threads, what is unread or overdue; and acknowledge them",
     "send": "send messages",
-    "claim": "claim, renew and release tasks",
+    "claim": "take a claim; to renew and release what one holds is allowed to every lane",
     "start": "start a service and become its owner; to start one whose owner is dead is allowed to every lane",
     "stop": "stop and restart services that this lane owns",
     "force": "with a reason, overrule an owner: take over a claim, stop or restart another lane's service",
@@ -86,7 +86,7 @@ def check_lanes(settings: Settings) -> None:
 def may(lane: Lane | None, right: str) -> bool:
     """Whether the lane has this right; whoever has chosen no lane has all of them. Raises `InvalidInput`.
 
-    The owner guard of services asks; for anything else it is for programs to ask.
+    `SharedState` holds the chosen lane to its rights; this is for programs that want to ask before.
     """
     if right not in RIGHTS:
         raise InvalidInput(f"no such right: {right[:40]!r}; known: {', '.join(RIGHTS)}")

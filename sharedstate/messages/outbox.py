@@ -50,8 +50,9 @@ class Outbox:
 
     Kept in the machine's own store. `transport` gives the way for a message: called with its envelope and the
     endpoints that were asked for at `send` (none: as configured); transports it gives are kept and closed with this
-    object. `routable` refuses a lane and endpoints for which there is no way. `audit` is the trail that is told of what
-    `owner` drops. Methods raise `InvalidInput` for bad arguments and `StoreError` when the store fails.
+    object. `routable` refuses a lane and endpoints for which there is no way, `allowed` a sender whose lane has no
+    right to send. `audit` is the trail that is told of what `owner` drops. Methods raise `InvalidInput` for bad
+    arguments and `StoreError` when the store fails.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Outbox:
         settings: Settings,
         transport: TransportOf,
         routable: Callable[[str, tuple[str, ...]], None] | None = None,
+        allowed: Callable[[str, str], None] | None = None,
         audit: Audit | None = None,
         owner: str = "",
     ) -> None:
@@ -78,6 +80,7 @@ class Outbox:
         self._tending = Tending(self._spool, self._courier, audit=audit, owner=owner)
         self._transport = transport
         self._routable = routable
+        self._allowed = allowed
         self._used: dict[int, Transport] = {}
         self._counted: tuple[Usage, int, float] | None = None
 
@@ -109,6 +112,7 @@ class Outbox:
         message to one of the recipients waits, it is only accepted. `Refused` with `outbox_full` keeps nothing.
 
         Raises `InvalidInput` for what no receiver would take; `BadSettings` for a lane or an endpoint that is none;
+        `NoRight` when the lane that was chosen, or the one that is named, has no right to `send`;
         `StoreUnavailable` when nothing was accepted (a full disk); `DurabilityUnknown` when it stands in the outbox but
         a power cut may undo that.
         """
@@ -129,6 +133,8 @@ class Outbox:
         checked, wanted = check_draft(given), check_endpoints(endpoints)
         if transport is None and self._routable is not None:
             self._routable(checked.lane, wanted)
+        if self._allowed is not None:
+            self._allowed(checked.sender, checked.lane)
         reason = policy.full(self._usage(), size=policy.weigh(checked), rules=self._rules)
         if reason:
             logs.warn("the outbox is full, a message of %s was refused: %s", checked.sender, reason)

@@ -54,7 +54,7 @@ class Gateway:
                 f"the token of a gateway has at least {TOKEN_CHARACTERS_MIN} printable ASCII characters without spaces",
                 hint="set SHARED_STATE_HTTP_TOKEN, for example to the output of `openssl rand -hex 24`",
             )
-        self._state = state
+        self._state = state = state.unbound  # it acts for its clients: rights are those of their lanes, held there
         self._digest = digest_of(token)
         self._writes = writes
         self._hosts = _LOOPBACK | {host.lower() for host in hosts}

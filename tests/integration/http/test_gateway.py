@@ -354,3 +354,18 @@ def _status(gateway: RealGateway) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+# Lanes
+
+
+def test_a_gateway_is_not_held_to_the_rights_of_the_lane_it_was_started_in(tmp_path: Path) -> None:
+    (tmp_path / "sharedstate.toml").write_text('[lanes.keeper]\nrights = ["start"]\n')
+    made = RealGateway(tmp_path / "state", "--allow-write", env={"SHARED_STATE_LANE": "keeper"})
+    try:
+        assert made.url, made.process.communicate()
+        assert made.send(letter(1)).status == 201
+        assert made.ask("GET", place("desk/bob", "unread")).json["count"] == 1
+        assert made.ask("POST", "/v1/claims", {"task": "T-1", "owner": "ws/one"}).status == 200
+    finally:
+        made.end(signal.SIGKILL)
