@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from sharedstate import jsonio
-from sharedstate.errors import InvalidInput, StoreError
+from sharedstate.errors import Corrupt, InvalidInput, StoreError
 from sharedstate.host import Host
 from sharedstate.hub.ends import Ends
 from sharedstate.hub.model import EVENT_BYTES_MAX, JOURNAL, Gap, HubEvent, Unified
@@ -74,6 +74,13 @@ class Events:
             forward = _Forward(batch, there=_there(shared, batch))
             count += shared.transact(WRITERS, spool, forward, journal=JOURNAL)
         return count
+
+    def name_journal(self, store: Store) -> None:
+        """Give the journal its identity, if it has none, after an event that was not published; the next may do it."""
+        try:
+            self._name_journal(store)
+        except (StoreError, Corrupt):
+            pass  # the event stands there; a fault now must not look as if it did not
 
     def _keep(self, document: Document) -> None:
         """Into the spool. Its journal has a name of its own: a new spool on this machine begins at 1 again."""

@@ -87,9 +87,12 @@ class Hub:
         self._join()
 
         def change(store: Store) -> AgentContext:
-            return store.transact(
+            made = store.transact(
                 CONTEXTS, agent, lambda snapshot: policy.decide_update(snapshot, agent, update), journal=JOURNAL
             )
+            if made.version.number == 1:  # perhaps the first event of the journal
+                self.events.name_journal(store)
+            return made
 
         answered, made, _ = self._ends.try_shared(change)
         if not answered or made is None:
@@ -219,7 +222,10 @@ class Hub:
                     given += self._adopt(shared, mine)
             except (Corrupt, InvalidInput):
                 continue  # it cannot be read on that side, or is not taken there; the others go on
-        return Reconciled(taken=taken, given=given, forwarded=self.events.forward(shared))
+        forwarded = self.events.forward(shared)
+        if given or forwarded:
+            self.events.name_journal(shared)
+        return Reconciled(taken=taken, given=given, forwarded=forwarded)
 
     def _adopt(self, store: Store, context: AgentContext) -> bool:
         return store.transact(

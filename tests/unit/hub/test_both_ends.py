@@ -8,7 +8,7 @@ import pytest
 
 from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt
-from sharedstate.hub.model import CONTEXTS, JOURNAL, AgentContext
+from sharedstate.hub.model import CONTEXTS, JOURNAL, AgentContext, Gap
 from sharedstate.hub.service import Hub
 from tests.unit.hub.test_contexts import AWAY, World, shown, single
 
@@ -152,3 +152,26 @@ def test_everybody_is_shown_by_one_question_for_the_time(monkeypatch: pytest.Mon
     monkeypatch.setattr(store, "now", now)
     assert len(hub.unified().contexts) == 20
     assert len(asked) == 1
+
+
+def test_a_journal_has_an_identity_from_its_first_event_whatever_made_it() -> None:
+    """A cursor without one would go on in the middle of another journal, and miss what stands before."""
+    hub, _ = single()
+    hub.update("ada", {"x": 1})
+    worlds = World(), World()
+    changing, publishing = (world.hub("here")[0] for world in worlds)
+    for world in worlds:
+        world.shared.outage = AWAY
+    changing.update("ada", {"x": 1})
+    publishing.publish({"type": "x"})
+    for world, one in zip(worlds, (changing, publishing), strict=True):
+        world.shared.outage = None
+        world.host.advance(60)
+        one.reconcile()
+    for one in (hub, changing, publishing):
+        first = next(iter(one.subscribe(timeout_s=0)))
+        fresh, store = single()
+        store.host.entropy(99)  # another machine draws other names
+        for number in range(3):
+            fresh.publish({"type": "n", "n": number})
+        assert isinstance(next(iter(fresh.subscribe(first.cursor, timeout_s=0))), Gap), first.cursor
