@@ -25,6 +25,8 @@ _RULES: Final = (
     (re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)", re.DOTALL), MASK),
     # Up to the last @ of the word: passwords may hold one, and a slash.
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)(?:[^\s/?#]+|[^\s/?#:@]{0,200}:[^\s\"'<>]{1,300})@"), rf"\1{MASK}@"),
+    # An address inside of another one, percent-encoded.
+    (re.compile(r"(?i)(%3A%2F%2F)[^\s&\"'<>]{1,400}(?:%40|@)"), rf"\1{MASK}%40"),
     (
         re.compile(
             rf"""(?i)\b((?:proxy-)?authorization|x-api-key|(?:set-)?cookie)(\\?["']?\s{{0,3}}[:=]\s{{0,3}}){_REST}"""
@@ -65,3 +67,18 @@ def masked(text: str, *, characters_max: int | None = None) -> str:
     if characters_max is None or len(text) <= characters_max:
         return text
     return text[: max(0, characters_max - 1)] + "…"
+
+
+def masked_url(url: str) -> str:
+    """A URL as it may be shown: `masked`, also where a blank within a password would end what looks like one."""
+    return masked("".join("%20" if character.isspace() else character for character in url))
+
+
+ENCODED: Final = "in a user or password write @ / ? # % and blanks as %40 %2F %3F %23 %25 %20"
+
+
+def check_credentials(url: str) -> None:
+    """`ValueError` for a URL with a blank before its query, or with an @ in its path: a password that ends elsewhere."""
+    place = url.partition("://")[2].partition("?")[0]
+    if "@" in place.partition("/")[2] or any(character.isspace() for character in place):
+        raise ValueError(ENCODED)

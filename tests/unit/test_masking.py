@@ -32,6 +32,8 @@ SECRETS = {
     "block that was cut off": "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r",
 }
 PAIRS = (
+    ("git+ref:///state?remote=https%3A%2F%2Fu%3Ahunter2%40host%2Fx.git", "hunter2"),
+    ("?remote=https%3a%2f%2fhunter2@host&x=1", "hunter2"),
     ('{"authorization": "Basic dTpw", "x": 1}', "dTpw"),
     ('Cookie: sid="a b"; theme=dark', "a b"),
     ('Authorization: Digest username="bob", response="0123abcd"', "0123abcd"),

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from sharedstate.claims.identity import find_worktree
 from sharedstate.errors import BadSettings, StoreUnavailable
 from sharedstate.host import Host
-from sharedstate.masking import masked
+from sharedstate.masking import ENCODED, masked, masked_url
 from sharedstate.values import Value
 from sharedstate_adapters.git.command import Git, environment
 
@@ -46,13 +46,14 @@ def read_address(url: str, *, folders: tuple[str, ...], host: Host) -> Address:
     scheme, _, rest = url.partition("://")
     place, _, query = rest.partition("?")
     remote, _, name = place.partition("/")
-    shown = masked(url[:200])
+    shown = masked_url(url)[:200]
     if scheme != SCHEME or not _is_ref_name(unquote(name)):
         raise BadSettings(f"SHARED_STATE_URL: expected git+ref://REMOTE/NAME, not {shown!r}")
     given = dict(parse_qsl(query, keep_blank_values=True))
     address = given.pop("remote", "")
     if given:
-        raise BadSettings(f"SHARED_STATE_URL: unknown option {min(given)[:60]!r}; known: remote")
+        named = f"unknown option {min(given)[:60]!r}; known: remote"
+        raise BadSettings(f"SHARED_STATE_URL: {ENCODED if '@' in query else named}")
     if bool(address) == bool(remote):
         raise BadSettings(f"SHARED_STATE_URL: name a remote, or an address by ?remote=, and not both: {shown!r}")
     if not address:
@@ -76,7 +77,8 @@ def _is_ref_name(name: str) -> bool:
 
 def _address_of(remote: str, *, folders: tuple[str, ...], host: Host) -> str:
     if not _REMOTE.fullmatch(remote):
-        raise BadSettings(f"SHARED_STATE_URL: {remote[:60]!r} is no name of a remote")
+        shown = "what stands there" if "@" in remote else repr(remote[:60])  # it may be an address with a password
+        raise BadSettings(f"SHARED_STATE_URL: {shown} is no name of a remote; an address goes into ?remote=")
     looked = []
     for folder in dict.fromkeys(folders):
         tree = find_worktree(folder)

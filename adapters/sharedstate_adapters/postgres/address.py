@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from sharedstate.errors import BadSettings
-from sharedstate.masking import masked
+from sharedstate.masking import ENCODED, check_credentials, masked_url
 from sharedstate.values import Value
 
 SCHEMA: Final = "sharedstate"
@@ -40,7 +40,7 @@ class Address(Value, hidden=("conninfo", "password")):
 
 def read_address(url: str) -> Address:
     """The address in a URL. Raises `BadSettings`, which shows the URL masked."""
-    shown = masked(url)
+    shown = masked_url(url)
     scheme, mark, rest = url.partition("://")
     if scheme not in SCHEMES or not mark:
         raise BadSettings(
@@ -48,6 +48,7 @@ def read_address(url: str) -> Address:
         )
     place, _, query = rest.partition("?")
     try:
+        check_credentials(url)
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
         schema = _schema(options.get("schema", SCHEMA))
         refused = sorted(_REFUSED.intersection(options))
@@ -63,7 +64,8 @@ def read_address(url: str) -> Address:
             shown=shown,
         )
     except ValueError as error:
-        raise BadSettings(f"SHARED_STATE_URL {shown}: {error}; examples: {_EXAMPLES}") from None
+        reason = ENCODED if "@" in query else error  # which would tell a part of the password
+        raise BadSettings(f"SHARED_STATE_URL {shown}: {reason}; examples: {_EXAMPLES}") from None
 
 
 def _schema(name: str) -> str:
@@ -73,7 +75,9 @@ def _schema(name: str) -> str:
 
 
 def _hosts(place: str, options: dict[str, str]) -> tuple[str, ...]:
-    netloc = place.partition("/")[0].rpartition("@")[2]
+    credentials, _, netloc = place.partition("/")[0].rpartition("@")
+    if "@" in credentials:  # the client library would take what follows the first for a host, and ask who that is
+        raise ValueError(ENCODED)
     found = tuple(_host(one) for one in netloc.split(",") if one)
     named = options.get("host") or options.get("hostaddr") or ""
     return tuple(named.split(",")) if named else found

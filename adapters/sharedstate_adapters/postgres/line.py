@@ -16,10 +16,12 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from sharedstate.errors import BadSettings, DurabilityUnknown, NewerFormat, StoreUnavailable
+from sharedstate.masking import ENCODED
 from sharedstate_adapters.postgres.address import Address
-from sharedstate_adapters.postgres.edge import Absent, Away, not_connected, translated
+from sharedstate_adapters.postgres.edge import Absent, Away, not_connected, shown, translated
 
 VERSION_MIN: Final = 130000
+_UNREADABLE: Final = f"the client library cannot read it; {ENCODED}"  # its own words tell parts of a password
 _UPGRADE: Final = "upgrade the server, or name another in SHARED_STATE_URL"
 _ROLL_BACK_S: Final = 1.0
 _IDLE: Final = pq.TransactionStatus.IDLE
@@ -161,7 +163,8 @@ def dialer(address: Address, *, timeout_s: float, level_query: str, level_known:
     try:
         given = conninfo_to_dict(address.conninfo)
     except psycopg.Error as error:
-        raise BadSettings(f"SHARED_STATE_URL {address.shown}: {' '.join(str(error).split())[:200]}") from None
+        reason = shown(error) if str(error).startswith("invalid URI query parameter") else _UNREADABLE
+        raise BadSettings(f"SHARED_STATE_URL {address.shown}: {reason}") from None
     if address.password:
         wanted["password"] = address.password
     merged: dict[str, Any] = {**wanted, **given, "client_encoding": "UTF8"}

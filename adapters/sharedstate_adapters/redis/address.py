@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote
 
 from sharedstate.documents import check_name
 from sharedstate.errors import BadSettings, InvalidInput
-from sharedstate.masking import masked
+from sharedstate.masking import ENCODED, check_credentials, masked_url
 from sharedstate.values import Value
 
 PREFIX: Final = "sharedstate"
@@ -49,7 +49,7 @@ class Address(Value, hidden=("password", "sentinel_password")):
 
 def read_address(url: str) -> Address:
     """The address in a URL. Raises `BadSettings`, which shows the URL masked."""
-    shown = masked(url)
+    shown = masked_url(url)
     scheme, _, rest = url.partition("://")
     if scheme not in SCHEMES:
         raise BadSettings(f"SHARED_STATE_URL: {shown[:200]!r} is not the URL of a Redis store; examples: {_EXAMPLES}")
@@ -58,6 +58,7 @@ def read_address(url: str) -> Address:
     credentials, _, hosts = netloc.rpartition("@")
     username, _, password = credentials.partition(":")
     try:
+        check_credentials(url)
         options = _options(query)
         sentinel = scheme == "redis+sentinel"
         service, db = _service_and_db(path, sentinel=sentinel)
@@ -78,7 +79,8 @@ def read_address(url: str) -> Address:
             shown=shown,
         )
     except (ValueError, InvalidInput) as error:
-        raise BadSettings(f"SHARED_STATE_URL {shown}: {error}; examples: {_EXAMPLES}") from None
+        reason = ENCODED if "@" in query else error  # which would tell a part of the password
+        raise BadSettings(f"SHARED_STATE_URL {shown}: {reason}; examples: {_EXAMPLES}") from None
 
 
 def _options(query: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from sharedstate.errors import EXIT_OK, EXIT_UNEXPECTED, BadSettings
-from sharedstate.masking import masked
+from sharedstate.masking import masked_url
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
@@ -23,7 +23,7 @@ def copy(session: Session, *, source: str, target: str) -> Report:
 
     urls = (_url(source), _url(target))
     if urls[0] == urls[1]:
-        raise Usage(f"FROM and TO are the same store: {masked(source)}")
+        raise Usage(f"FROM and TO are the same store: {masked_url(source)}")
     opened: list[Portable] = []
     try:
         opened += [_opened(session, url) for url in urls]
@@ -31,7 +31,7 @@ def copy(session: Session, *, source: str, target: str) -> Report:
     finally:
         for store in opened:
             store.close()
-    return _report(done, shown=(masked(urls[0]), masked(urls[1])))
+    return _report(done, shown=(masked_url(urls[0]), masked_url(urls[1])))
 
 
 def migrate(session: Session, *, plan: bool, url: str | None) -> Report:
@@ -39,7 +39,7 @@ def migrate(session: Session, *, plan: bool, url: str | None) -> Report:
     session.choose(url=url)
     state = session.state
     does: Callable[..., list[str]] | None = getattr(state.store, "migrate", None)
-    where = masked(state.settings.url) or state.root
+    where = masked_url(state.settings.url) or state.root
     if does is None:
         return _migrated((), plan=plan, where=where, line="this store needs no migrations")
     steps = tuple(session.busy(lambda: does(plan=plan), label="migrating"))
@@ -59,7 +59,7 @@ def _opened(session: Session, url: str) -> Portable:
     if not hasattr(store, "load_entries"):
         store.close()
         raise BadSettings(
-            f"{masked(url)}: this kind of store cannot be copied", hint="docs/stores.md names those that can"
+            f"{masked_url(url)}: this kind of store cannot be copied", hint="docs/stores.md names those that can"
         )
     return cast("Portable", store)
 

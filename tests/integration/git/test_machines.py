@@ -214,6 +214,27 @@ def test_addresses_that_run_programs_or_pose_as_options_are_refused(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "git+ref://user:hunter2secret@host/x/y",
+        "git+ref:///st..ate?remote=ADDRESS",
+        "git+ref://origin/state?remote=ADDRESS",
+        "git+ref:///state?remote=https://user:pa&hunter2secret@host/x.git",
+    ],
+)
+def test_an_address_that_is_refused_shows_no_secret(url: str, tmp_path: Path) -> None:
+    settings = resolve({"dir": str(tmp_path)}, env={}, folder=str(tmp_path))
+    address = quote("https://user:hunter2secret@host/x.git", safe="")
+    with pytest.raises(BadSettings) as told:
+        GitStore.from_url(
+            url.replace("ADDRESS", quote("https://user:hunter2secret@host/x.git", safe="")),
+            settings=settings,
+            host=Host(),
+        )
+    assert "hunter2secret" not in f"{told.value!r} {told.value.hint}"
+
+
 def test_secrets_of_the_address_are_not_said(tmp_path: Path) -> None:
     address = quote("http://user:hunter2secret@127.0.0.1:9/x.git", safe="")
     settings = resolve({"dir": str(tmp_path), "git_deadline_ms": 5000}, env={}, folder=str(tmp_path))

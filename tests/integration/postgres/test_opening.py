@@ -73,6 +73,19 @@ def test_a_url_that_cannot_be_meant_is_refused_at_once_without_its_secrets(url: 
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("postgresql://u:SECRET%zz@h/d", "postgresql://u:pa?SECRET@h/d", "postgresql://u:pa@SECRET@h/d"),
+        *("postgresql://u:SECRET@[::1/d", "postgresql://u:SECRET x@h/d", "postgresql://u:1/SECRET@h/d"),
+    ],
+)
+def test_a_password_that_is_not_encoded_is_refused_and_no_part_of_it_told(url: str) -> None:
+    with pytest.raises(BadSettings, match="write @ / ") as caught:
+        postgres_store(url.replace("SECRET", SECRET))
+    assert SECRET not in f"{caught.value!r} {caught.value.hint}"
+
+
 def test_an_address_shows_no_secret() -> None:
     address = read_address(f"postgresql://u:{SECRET}@h:5433/d?schema=fleet&sslmode=require&application_name=a b")
     assert SECRET not in repr(address)

@@ -74,3 +74,21 @@ def test_no_secret_is_shown() -> None:
 def test_a_password_file_gives_its_first_line(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("one\ntwo\n")
     assert read_address(f"redis://u@h/0?password_file={tmp_path}/p").password == "one"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "redis://u:pa?SECRET@h/0",
+            "redis://u:pa?SECRET=x@h/0",
+            "redis://u:pa?x&SECRET@h/0",
+            "redis://u:pa/SECRET@h/0",
+        ),
+        *("redis://u:SECRET x@h/0", "redis://u:x SECRET@h/0", "redis+sentinel://u:1/SECRET@h", "redis://u:SECRET\t@h"),
+    ],
+)
+def test_a_password_that_is_not_encoded_is_refused_and_no_part_of_it_told(url: str) -> None:
+    with pytest.raises(BadSettings, match="write @ / ") as caught:
+        read_address(url.replace("SECRET", "s3cr3t-of-mine"))
+    assert "s3cr3t" not in f"{caught.value!r} {caught.value.hint}"
