@@ -215,12 +215,12 @@ class FaultProxy:
     def _carry(self, client: socket.socket, fault: Fault) -> tuple[int, int]:
         """Both directions until one end is done; the bytes that went there and back."""
         server = socket.create_connection(self._target, timeout=5)
-        for sock in (client, server):  # pieces go on as they come, not when the last one has been acknowledged
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._gate:
             self._open.add(server)
         moved = [0, 0]
         try:
+            for sock in (client, server):  # pieces go on as they come, not when the last one has been acknowledged
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             answering = threading.Thread(target=self._back, args=(server, client, fault, moved), daemon=True)
             answering.start()
             self._there(client, server, fault, moved)

@@ -23,9 +23,14 @@ DEADLINE_S = 60.0
 
 
 class Race:
-    """The racers, their histories, and the hand that kills and stops them. `ttl_ms` is how long a claim lives."""
+    """The racers, their histories, and the hand that kills and stops them.
+
+    `ttl_ms`: how long a claim lives. `pace`: how much rarer disturbances are where operations take longer.
+    """
 
     ttl_ms = TTL_MS
+    seconds = SECONDS
+    pace = 1.0
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.root = folder / "root"
@@ -49,24 +54,34 @@ class Race:
 
     def run(self) -> None:
         """Start them all, disturb them, wait for them."""
-        deadline_s = time.monotonic() + SECONDS
+        deadline_s = time.monotonic() + self.seconds
         for number in range(RACERS):
-            self.start(f"ws/racer-{number}", SECONDS)
+            self.start(f"ws/racer-{number}", self.seconds)
         while (left_s := deadline_s - time.monotonic()) > 0.5:
-            time.sleep(self.random.uniform(0.02, 0.15))
-            self._disturb(left_s)
+            time.sleep(self.pace * self.random.uniform(0.02, 0.15))
+            self.disturb(left_s)
         for racer in self.running.values():
             assert racer.wait(timeout=DEADLINE_S) == 0
 
-    def _disturb(self, left_s: float) -> None:
+    def disturb(self, left_s: float) -> None:
+        """Kill somebody or let somebody stand still."""
+        if self.random.random() < 0.4:
+            self.kill(left_s)
+        else:
+            self.stop()
+
+    def kill(self, left_s: float) -> None:
+        """Kill somebody, who comes back for the rest of the time."""
         owner = self.random.choice(list(self.running))
         racer = self.running[owner]
-        if self.random.random() < 0.4:
-            racer.kill()
-            racer.wait(timeout=DEADLINE_S)
-            self.done["killed"] += 1
-            self.start(owner, left_s)
-            return
+        racer.kill()
+        racer.wait(timeout=DEADLINE_S)
+        self.done["killed"] += 1
+        self.start(owner, left_s)
+
+    def stop(self) -> None:
+        """Let somebody stand still, mostly for longer than the ttl."""
+        racer = self.random.choice(list(self.running.values()))
         racer.send_signal(signal.SIGSTOP)
         time.sleep(self.random.uniform(0.5, 3) * self.ttl_ms / 1000)
         racer.send_signal(signal.SIGCONT)
@@ -85,6 +100,8 @@ class Race:
             begun: dict[int, dict[str, Any]] = {}
             for line in history.read_text().splitlines() if history.exists() else ():
                 told = json.loads(line)
+                if "step" in told:
+                    continue  # of no task
                 if "error" in told:
                     self.done[told["error"]] += 1
                     continue

@@ -13,7 +13,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sharedstate import SharedState
@@ -38,15 +38,21 @@ class Racer:
         """Act until the time is over."""
         deadline_s = time.monotonic() + seconds
         while time.monotonic() < deadline_s:
-            task = self.random.choice(TASKS)
-            act: Callable[[str], None] = self.random.choice(
-                (self.claim, self.claim, self.renew, self.release, self.sweep)
-            )
+            task = self.random.choice(self.tasks())
+            act = self.random.choice(self.acts())
             try:
                 act(task)
             except StoreError as error:
                 self._write({"error": type(error).__name__})
             time.sleep(self.random.choice((0.0, 0.0, 0.001, 0.005)))
+
+    def tasks(self) -> Sequence[str]:
+        """What is raced for now."""
+        return TASKS
+
+    def acts(self) -> Sequence[Callable[[str], None]]:
+        """What may be done next, each as likely as it stands here often."""
+        return (self.claim, self.claim, self.renew, self.release, self.sweep)
 
     def claim(self, task: str) -> None:
         """Sometimes by force, sometimes bound to this process."""
@@ -79,7 +85,7 @@ class Racer:
     def sweep(self, task: str) -> None:
         """A sweep of everything, written down for each task."""
         del task
-        numbers = {each: self._begin(each, "sweep") for each in TASKS}
+        numbers = {each: self._begin(each, "sweep") for each in self.tasks()}
         swept = {ended.task: ended for ended in self.state.claims.sweep().swept}
         for each, number in numbers.items():
             if each in swept:

@@ -25,10 +25,22 @@ def free_port() -> int:
 
 
 class ServerChild:
-    """A server as a child that dies with this process, also when this one is killed."""
+    """A server as a child that dies with this process, also when this one is killed.
 
-    def __init__(self, argv: Sequence[str], *, log: Path, end: int = signal.SIGTERM, user: str | None = None) -> None:
+    `group`: what the server itself has started is killed with it.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        end: int = signal.SIGTERM,
+        user: str | None = None,
+        group: bool = False,
+    ) -> None:
         self._end = end
+        self._group = group
         self._log = log
         libc = ctypes.CDLL(None)
 
@@ -43,6 +55,7 @@ class ServerChild:
                 stderr=subprocess.STDOUT,
                 cwd=log.parent,
                 user=user,
+                start_new_session=group,
                 preexec_fn=dies_with_parent,  # noqa: PLW1509 - reason: no other way; the parent has one thread then
             )
 
@@ -62,7 +75,10 @@ class ServerChild:
 
     def kill(self) -> None:
         """SIGKILL, as a crash does."""
-        self._child.kill()
+        if self._group:
+            os.killpg(self._child.pid, signal.SIGKILL)
+        else:
+            self._child.kill()
         self._child.wait(STOP_S_MAX)
 
     def stop(self) -> None:

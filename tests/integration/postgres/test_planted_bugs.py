@@ -31,7 +31,7 @@ from tests.integration.postgres.test_server import (
     test_a_client_that_stands_still_in_its_decision_blocks_nobody_for_long as stands_still,
 )
 from tests.integration.stores.places import new_place
-from tests.integration.stores.test_claims import (
+from tests.integration.stores.test_clocks import (
     test_a_host_clock_that_is_off_by_an_hour_neither_kills_nor_immortalises_a_claim as clocks_are_off,
 )
 

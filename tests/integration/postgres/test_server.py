@@ -36,18 +36,6 @@ def server() -> Iterator[PostgresServer]:
     made.stop()
 
 
-def start_again(server: PostgresServer) -> None:
-    """Its children hold its memory for a moment after it was killed; a start before that is refused."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return server.start()
-        except RuntimeError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
 def test_a_killed_server_loses_nothing_acknowledged_and_its_clients_go_on(
     server: PostgresServer, tmp_path: Path, counted: Counted
 ) -> None:
@@ -65,7 +53,7 @@ def test_a_killed_server_loses_nothing_acknowledged_and_its_clients_go_on(
             else:
                 server.kill()
                 gone_s = time.monotonic()
-                start_again(server)
+                server.start()
                 longest_s = max(longest_s, time.monotonic() - gone_s)
         said = list(chain.from_iterable(crew.finish().values()))
     told = sorted(one for one in said if isinstance(one, int))
@@ -86,7 +74,7 @@ def test_a_server_that_is_gone_is_told_soon_and_found_again(server: PostgresServ
             call()
         assert time.monotonic() - began_s < 4, "nobody is there: that is not waited for until the end"
         assert "not known" not in str(caught.value)
-    start_again(server)
+    server.start()
     assert store.transact("counters", "c", counted_on) == 2
 
 

@@ -30,7 +30,7 @@ from tests.integration.redis.test_lost_answers import (
     test_an_append_that_is_cut_at_any_byte_happens_once_and_tells_its_sequence as append_is_cut,
 )
 from tests.integration.stores.places import new_place, redis_url
-from tests.integration.stores.test_claims import (
+from tests.integration.stores.test_clocks import (
     test_a_host_clock_that_is_off_by_an_hour_neither_kills_nor_immortalises_a_claim as clocks_are_off,
 )
 
