@@ -17,6 +17,7 @@ from sharedstate.values import Value
 Document = dict[str, Any]
 T = TypeVar("T")
 LOADED_ENTRIES_MAX: Final = 1000
+TRIAL_PREFIX: Final = "selftest-"
 Durability = Literal["full", "relaxed"]
 SCHEMA: Final = 1
 
@@ -199,6 +200,32 @@ class Portable(Store, Protocol):
         of one call; at most 1,000. Returns the last sequence.
         """
         ...
+
+
+class Provable(Portable, Protocol):
+    """A store that gives a trial room of its own, and forgets it afterwards: what `claims selftest --url` needs.
+
+    All that a trial writes stands in one collection and one journal of its name, which begins with `selftest-`.
+    """
+
+    def trial_url(self, url: str, name: str) -> str:
+        """Where the trial `name` of the store at `url` works: `url` itself, or another namespace there."""
+        ...
+
+    def trials(self) -> list[str]:
+        """The names of trials of which something is there, sorted. Raises `StoreUnavailable`."""
+        ...
+
+    def forget_trial(self, name: str) -> None:
+        """Remove all that the trial `name` has written. `InvalidInput` for any name that is not a trial's."""
+        ...
+
+
+def check_trial(name: str) -> str:
+    """The name of a trial as given, or `InvalidInput`: only what begins with `selftest-` may ever be forgotten."""
+    if not name.startswith(TRIAL_PREFIX) or not name.removeprefix(TRIAL_PREFIX).replace("-", "").isalnum():
+        raise InvalidInput(f"{name[:60]!a} is not the name of a trial: {TRIAL_PREFIX}…")
+    return name
 
 
 def check_continues(journal: str, last: int, entries: Sequence[Entry]) -> None:

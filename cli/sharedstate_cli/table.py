@@ -219,11 +219,13 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         name="selftest",
-        about="Prove or refute, on your file system, what the store relies on.",
+        about="Prove or refute, on your file system or your server, what the store relies on.",
         handler="sharedstate_cli.verbs.selftest:selftest",
         params=(
             Param(name="folder", metavar="DIR", ids="folder", about="Where; default: the state root's file system."),
+            Param(name="url", flags=("--url",), metavar="URL", about="A store instead, as in SHARED_STATE_URL."),
         ),
+        details="Exit code 0: nothing is refuted; 78: something is; 75: the store cannot be reached.",
     ),
     Command(
         name="config show",

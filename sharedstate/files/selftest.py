@@ -47,12 +47,15 @@ class NoAnswer(Exception):
 class Peer:
     """A real process in the folder of the test, driven by one line of JSON at a time."""
 
-    def __init__(self, command: Sequence[str], folder: str, *, host: Host, until_s: float) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: str, *, host: Host, until_s: float, answer_s: float | None = None
+    ) -> None:
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         paths = [package, os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         self._host = host
         self._until_s = until_s
+        self.answer_s = answer_s
         self._running = subprocess.Popen(
             [*command, folder],
             stdin=subprocess.PIPE,
@@ -74,8 +77,9 @@ class Peer:
             raise NoAnswer(f"a test process has ended: {error}") from None
 
     def answer(self) -> Any:
-        """The answer to the oldest order, within 4 s, and before the whole run is over."""
-        left_s = min(ANSWER_S_MAX, self._until_s - self._host.monotonic_s())
+        """The answer to the oldest order, within `answer_s` (4 s), and before the whole run is over."""
+        limit_s = ANSWER_S_MAX if self.answer_s is None else self.answer_s
+        left_s = min(limit_s, self._until_s - self._host.monotonic_s())
         ready, _, _ = select.select([self._stdout], [], [], max(0.0, left_s))
         line = self._stdout.readline() if ready else b""
         if not line:

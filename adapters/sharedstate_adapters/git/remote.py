@@ -91,6 +91,20 @@ class Remote:
         _check_own(answer)
         return Pushed(fate="unknown", why=answer.said)
 
+    def names(self, prefix: str, *, deadline_s: float) -> list[str]:
+        """What the refs that begin with `prefix` are called after its last slash, sorted. Raises `StoreUnavailable`."""
+        answer = self._git.call("ls-remote", "--refs", "--", self.url, f"{prefix}*", deadline_s=deadline_s)
+        if answer.status != 0:
+            raise self._failed("ls-remote", answer)
+        refs = [line.partition("\t")[2] for line in answer.out.decode("utf-8", "replace").splitlines()]
+        return sorted(ref.rpartition("/")[2] for ref in refs if ref.startswith(prefix))
+
+    def remove(self, ref: str, *, deadline_s: float) -> None:
+        """Take a ref away from the remote; fine when it is not there. Raises `StoreUnavailable`."""
+        answer = self._git.call("push", "--porcelain", "--no-verify", "--", self.url, f":{ref}", deadline_s=deadline_s)
+        if answer.status != 0 and "remote ref does not exist" not in f"{answer.error}{answer.out!r}":
+            raise self._failed(f"push (removing {ref})", answer)
+
     def forget(self) -> None:
         """Give the mark of the last fetch back."""
         try:

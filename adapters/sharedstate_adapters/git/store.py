@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 from sharedstate.clock import Instant
 from sharedstate.documents import check_name, check_record, entry_bytes
@@ -23,10 +24,21 @@ from sharedstate.findings import Finding
 from sharedstate.host import Host
 from sharedstate.ids import fingerprint
 from sharedstate.settings import Settings
-from sharedstate.store import Decision, Document, Durability, Entry, Snapshot, T, Unreadable, Versioned
+from sharedstate.store import (
+    TRIAL_PREFIX,
+    Decision,
+    Document,
+    Durability,
+    Entry,
+    Snapshot,
+    T,
+    Unreadable,
+    Versioned,
+    check_trial,
+)
 from sharedstate.values import Value
 from sharedstate_adapters.git import layout
-from sharedstate_adapters.git.address import Address, read_address, ssh_command
+from sharedstate_adapters.git.address import REFS, SCHEME, Address, read_address, ssh_command
 from sharedstate_adapters.git.beats import LocalBeats
 from sharedstate_adapters.git.chain import Chain, Draft, Staged
 from sharedstate_adapters.git.command import environment
@@ -211,6 +223,27 @@ class GitStore:
 
         self._check_process()
         return examine(self._home, self._chain, self._remote, host=self._host, deadline_s=self._deadline_s())
+
+    # Room for a self-test
+
+    def trial_url(self, url: str, name: str) -> str:
+        """A ref of its own at the same remote: a trial would only make the history of the state longer."""
+        del url
+        return f"{SCHEME}:///{name}?remote={quote(self.address.url, safe='')}"
+
+    def trials(self) -> list[str]:
+        """The names of self-tests whose ref is there."""
+        self._check_process()
+        deadline_s = self._deadline_s()
+        self._home.prepare(deadline_s=deadline_s)
+        return self._remote.names(f"{REFS}/{TRIAL_PREFIX}", deadline_s=deadline_s)
+
+    def forget_trial(self, name: str) -> None:
+        """Remove the ref of a self-test at the remote. `InvalidInput` for any other name."""
+        self._check_process()
+        deadline_s = self._deadline_s()
+        self._home.prepare(deadline_s=deadline_s)
+        self._remote.remove(f"{REFS}/{check_trial(name)}", deadline_s=deadline_s)
 
     def close(self) -> None:
         """End the kept git and give descriptors back; a later call opens others."""

@@ -66,6 +66,7 @@ class Statements:
         self.set_head = named("UPDATE $journals SET last = %s WHERE name = %s")
         self.load = named("INSERT INTO $entries (journal, sequence, at_ms, record, value) VALUES ")
         self.prune = named(_PRUNE)
+        self.forget = named(_FORGET)
         self.kept_count = named("SELECT count(*) FROM $kept")
 
 
@@ -114,3 +115,8 @@ INSERT INTO $nonces (nonce, result) SELECT %s, last FROM head RETURNING result""
 _PRUNE: Final = """DELETE FROM $nonces WHERE nonce = ANY (ARRAY(
 SELECT nonce FROM $nonces WHERE at < clock_timestamp() - %s * interval '1 second'
 ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED))"""
+
+# The whole of a self-test: its collection, and its journal.
+_FORGET: Final = """DELETE FROM $records WHERE collection = %s; DELETE FROM $beats WHERE collection = %s;
+DELETE FROM $kept WHERE collection = %s; DELETE FROM $entries WHERE journal = %s;
+DELETE FROM $journals WHERE name = %s"""

@@ -17,6 +17,7 @@ from sharedstate.documents import check_name, check_record, entry_bytes
 from sharedstate.errors import BadSettings, ForkedStore, InvalidInput
 from sharedstate.host import Host
 from sharedstate.store import (
+    TRIAL_PREFIX,
     Decision,
     Document,
     Durability,
@@ -26,6 +27,7 @@ from sharedstate.store import (
     Unreadable,
     Versioned,
     check_continues,
+    check_trial,
 )
 from sharedstate_adapters.postgres.address import Address, read_address
 from sharedstate_adapters.postgres.statements import Statements
@@ -215,6 +217,22 @@ class PostgresStore:
         from sharedstate_adapters.postgres.checkup import examine
 
         return examine(self._wire, self.sql, address=self.address, host=self._host, patience=self._patience())
+
+    # Room for a self-test
+
+    def trial_url(self, url: str, name: str) -> str:
+        """The same schema: a trial keeps to a collection and a journal of its name."""
+        del name
+        return url
+
+    def trials(self) -> list[str]:
+        """The names of self-tests of which something is there."""
+        return sorted({name for name in (*self.collections(), *self.journals()) if name.startswith(TRIAL_PREFIX)})
+
+    def forget_trial(self, name: str) -> None:
+        """Remove all that a self-test has written. `InvalidInput` for any other name."""
+        self._begin_write(name)
+        self._writer.forget(check_trial(name), self._patience())
 
     def close(self) -> None:
         """Hang up; the next call connects again."""

@@ -159,6 +159,17 @@ class Writer:
 
         self._until_done(work, patience, what="removing old marks")
 
+    def forget(self, trial: str, patience: Patience) -> None:
+        """Remove the collection and the journal of a self-test; nothing where there are no tables."""
+        limit = bounds(_server_ms(patience.left_s))
+
+        def work(line: Line) -> None:
+            if line.level:
+                text = f"{BEGIN}; {limit}; {self._sql.forget}; COMMIT"
+                line.ask(text, (trial,) * self._sql.forget.count("%s"), patience.left_s, what="forgetting a self-test")
+
+        self._until_done(work, patience, what="forgetting a self-test")
+
     def migrate(self, patience: Patience, *, plan_only: bool) -> list[Migration]:
         """Apply, or only tell, the steps that the server lacks."""
 

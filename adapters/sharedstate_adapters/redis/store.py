@@ -230,6 +230,28 @@ class RedisStore:
 
         return examine(self._wire, address=self.address, keys=self.keys, host=self._host, patience_s=self._patience_s)
 
+    # Room for a self-test
+
+    def trial_url(self, url: str, name: str) -> str:
+        """The same store: a trial keeps to a collection and a journal of its name."""
+        del name
+        return url
+
+    def trials(self) -> list[str]:
+        """The names of self-tests of which something is there."""
+        from sharedstate_adapters.redis.trials import names
+
+        self._check_process()
+        return names(self._wire, self.keys, self._patience())
+
+    def forget_trial(self, name: str) -> None:
+        """Remove all that a self-test has written. `InvalidInput` for any other name."""
+        from sharedstate_adapters.redis.trials import forget
+
+        self._begin_write(name)
+        self._memory.clear()
+        forget(self._wire, self.keys, name, self._patience())
+
     def close(self) -> None:
         """Hang up; the next call connects again."""
         self._memory.clear()
