@@ -45,7 +45,7 @@ def rounds_numbers(store: RedisStore, collection: str, key: str, decide: Callabl
     """Keeps every number as a float, as a database's own JSON may."""
 
     def rounded(seen: Snapshot) -> Decision[Any]:
-        decision = decide(seen)
+        decision: Decision[Any] = decide(seen)
         if not isinstance(decision.write, dict) or "one" not in decision.write:
             return decision
         return decision.replace(write={**decision.write, "one": 1.0})
@@ -57,7 +57,7 @@ def ignores_beats(store: RedisStore, collection: str, key: str, decide: Callable
     """Takes no sign of life."""
 
     def deaf(seen: Snapshot) -> Decision[Any]:
-        decision = decide(seen)
+        decision: Decision[Any] = decide(seen)
         return Decision(result=decision.result) if decision.write is BEAT else decision
 
     return _TRANSACT(store, collection, key, deaf, **more)

@@ -6,17 +6,19 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
+from sharedstate import SharedState
 from sharedstate.errors import InvalidInput
 from sharedstate.files.selftest import Check
 from sharedstate.host import Host
 from sharedstate.proving.cuts import Cutter, cut_connections
 from sharedstate.proving.run import prove
 from sharedstate.proving.trial import PEERS, RUN_S_MAX
-from sharedstate.store import Versioned
+from sharedstate.store import Provable, Versioned
 from sharedstate.testing.contracts.steps import writes
 from sharedstate_adapters.redis.store import RedisStore
 from tests.integration.stores import broken_stores as broken
@@ -40,12 +42,17 @@ def made(name: str, tmp_path: Path) -> Place:
     return new_place(name, folder)
 
 
+def room(state: SharedState) -> Provable:
+    """The store of a state: every place here has room for trials."""
+    return cast("Provable", state.store)
+
+
 def everything(place: Place) -> dict[str, object]:
     """All records and entries, as whoever copies the store would see them."""
     with place.open("looker") as state:
-        store = state.store
-        held = {name: [one for one in store.scan(name) if isinstance(one, Versioned)] for name in store.collections()}  # type: ignore[attr-defined]  # reason: every place here is portable
-        told = {name: list(store.read(name)) for name in store.journals()}  # type: ignore[attr-defined]  # reason: as above
+        store = room(state)
+        held = {name: [one for one in store.scan(name) if isinstance(one, Versioned)] for name in store.collections()}
+        told = {name: list(store.read(name)) for name in store.journals()}
     return {"records": held, "entries": told}
 
 
@@ -79,7 +86,7 @@ def test_a_good_store_passes_in_time_and_everything_in_it_stays_as_it_was(
     ), told.out
     assert everything(place) == before
     with place.open("looker") as state:
-        assert state.store.trials() == []  # type: ignore[attr-defined]  # reason: every place here has room for trials
+        assert room(state).trials() == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +123,7 @@ def test_what_a_killed_run_left_behind_is_removed_by_the_next_one(tmp_path: Path
         for name in (old, fresh):
             state.store.transact(name, "k", writes({"n": 1}), journal=name)
         prove(state, folder=place.folder, host=Host(), only=("values_stay_exact",))
-        assert state.store.trials() == [fresh]  # type: ignore[attr-defined]  # reason: it has room for trials
+        assert room(state).trials() == [fresh]
 
 
 @pytest.mark.parametrize("name", ["git", "postgres", "redis"])
@@ -126,7 +133,7 @@ def test_nothing_but_a_trial_is_ever_forgotten(name: str, tmp_path: Path) -> Non
         state.store.transact("tasks", "T-1", writes({"n": 1}))
         for wrong in ("tasks", "selftest-", "selftest-*", "state", "selftest-1/../tasks"):
             with pytest.raises(InvalidInput, match="not the name of a trial"):
-                state.store.forget_trial(wrong)  # type: ignore[attr-defined]  # reason: it has room for trials
+                room(state).forget_trial(wrong)
         assert state.store.get("tasks", "T-1") is not None
 
 
