@@ -78,7 +78,7 @@ ENCODED: Final = "in a user or password write @ / ? # % and blanks as %40 %2F %3
 
 
 def check_credentials(url: str) -> None:
-    """`ValueError` for a URL with a blank before its query, or with an @ in its path: a password that ends elsewhere."""
+    """`ValueError` for a URL with a blank before its query, or an @ in its path: there a password was cut."""
     place = url.partition("://")[2].partition("?")[0]
     if "@" in place.partition("/")[2] or any(character.isspace() for character in place):
         raise ValueError(ENCODED)

@@ -227,11 +227,7 @@ def test_an_address_that_is_refused_shows_no_secret(url: str, tmp_path: Path) ->
     settings = resolve({"dir": str(tmp_path)}, env={}, folder=str(tmp_path))
     address = quote("https://user:hunter2secret@host/x.git", safe="")
     with pytest.raises(BadSettings) as told:
-        GitStore.from_url(
-            url.replace("ADDRESS", quote("https://user:hunter2secret@host/x.git", safe="")),
-            settings=settings,
-            host=Host(),
-        )
+        GitStore.from_url(url.replace("ADDRESS", address), settings=settings, host=Host())
     assert "hunter2secret" not in f"{told.value!r} {told.value.hint}"
 
 
