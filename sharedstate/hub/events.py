@@ -58,20 +58,28 @@ class Events:
     def forward(self, shared: Store) -> int:
         """Bring what was published meanwhile into the shared journal, in order, exactly once; how many that were.
 
-        How far it has come stands in a record of this spool, changed in the same transition as the journal.
+        How far it has come stands in a record of this spool, changed in the same transition as the journal, together
+        with the last event's id: a copy of the spool that went its own way has another one there. Such a copy has a
+        record of its own, and each of its events is looked for before it is forwarded.
         """
         local, count = self._ends.local, 0
         name = self._name_of_journal(local)
         if not name:
             return 0  # nothing was ever kept here
-        spool = f"{self._writer}/{name}"
+        spool, is_copy = name, False
         for _ in range(BATCHES_MAX):
             found = shared.get(WRITERS, spool)
-            done = 0 if found is None else int(found.value["forwarded"])
-            batch = list(local.read(OFFLINE, after=done, limit=BATCH))
+            done, last_id = _forwarded(None if found is None else found.value)
+            batch = list(local.read(OFFLINE, after=max(0, done - 1), limit=BATCH + 1))
+            if done and (not batch or (batch[0].sequence, batch[0].value.get("id")) != (done, last_id)):
+                if is_copy:
+                    break  # its own record does not fit it: nothing is known of what is there
+                spool, is_copy = f"{name}/{self._writer}", True
+                continue
+            batch = [entry for entry in batch if entry.sequence > done]
             if not batch:
                 break
-            forward = _Forward(batch, there=_there(shared, batch))
+            forward = _Forward(batch, done=done, there=_there(shared, batch, all_of_them=is_copy))
             count += shared.transact(WRITERS, spool, forward, journal=JOURNAL)
         return count
 
@@ -185,32 +193,46 @@ def as_entry(event: Document) -> Document:
 
 
 class _Forward:
-    """A decision to forward those entries that were not yet: somebody else may have been faster."""
+    """A decision to forward those entries; nothing when somebody else was faster, and the caller looks again."""
 
-    def __init__(self, batch: list[Entry], *, there: set[str]) -> None:
+    def __init__(self, batch: list[Entry], *, done: int, there: set[str]) -> None:
         self._batch = batch
+        self._done = done
         self._there = there
 
     def __call__(self, snapshot: Snapshot) -> Decision[int]:
-        done = 0 if snapshot.value is None else int(snapshot.value["forwarded"])
-        rest = [entry for entry in self._batch if entry.sequence > done]
-        if not rest:
+        if _forwarded(snapshot.value)[0] != self._done:
             return Decision(result=0)
         events = [
             {name: value for name, value in entry.value.items() if name != "doubt"}
-            for entry in rest
+            for entry in self._batch
             if entry.value.get("id") not in self._there
         ]
-        return Decision(result=len(events), write={"forwarded": rest[-1].sequence}, events=events)
+        last = self._batch[-1]
+        write = {"forwarded": last.sequence, "last": str(last.value.get("id"))}
+        return Decision(result=len(events), write=write, events=events)
 
 
-def _there(shared: Store, batch: list[Entry]) -> set[str]:
-    """Which of the doubtful entries have come through after all."""
-    doubtful = {str(entry.value["id"]): int(entry.value["doubt"]) for entry in batch if "doubt" in entry.value}
-    if not doubtful:
+def _forwarded(value: Document | None) -> tuple[int, str]:
+    if value is None:
+        return 0, ""
+    count = value.get("forwarded")
+    if type(count) is not int:
+        raise Corrupt("how far the events of a machine were forwarded is not told")
+    return count, str(value.get("last"))
+
+
+def _there(shared: Store, batch: list[Entry], *, all_of_them: bool) -> set[str]:
+    """Which of the entries have come through after all: of the doubtful ones, or, in a copy, of all."""
+    begins = {
+        str(entry.value["id"]): 0 if all_of_them else int(entry.value["doubt"])
+        for entry in batch
+        if all_of_them or "doubt" in entry.value
+    }
+    if not begins:
         return set()
-    found = (str(entry.value.get("id")) for entry in shared.read(JOURNAL, after=min(doubtful.values())))
-    return {one for one in found if one in doubtful}
+    found = (str(entry.value.get("id")) for entry in shared.read(JOURNAL, after=min(begins.values())))
+    return {one for one in found if one in begins}
 
 
 def _gap(store: Store, name: str, identity: str, sequence: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sharedstate import jsonio
+from sharedstate import jsonio, logs
 from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt, InvalidInput, StoreError
 from sharedstate.host import Host
@@ -202,8 +202,12 @@ class Hub:
 
     def _join(self) -> None:
         """After an outage, whoever noticed it, bring both ends together before anything else is done."""
-        if not self._ends.single and (self._ends.degraded or self._waiting.seen() is not None):
+        if self._ends.single or not (self._ends.degraded or self._waiting.seen() is not None):
+            return
+        try:
             self.reconcile()
+        except Corrupt as error:  # how far events were forwarded: contexts are together, these wait for the doctor
+            logs.warn("events of this machine wait: %s", error)
 
     def _kept(self, answer: T) -> T:
         """What was done on this machine alone is marked as such, so that every process here joins first."""

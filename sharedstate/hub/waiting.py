@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sharedstate.store import Decision, Snapshot, Store
+from sharedstate.errors import Corrupt
+from sharedstate.store import Decision, Document, Snapshot, Store
 
 COLLECTION: Final = "hub"
 KEY: Final = "waiting"
@@ -25,24 +26,40 @@ class Waiting:
         self._local.transact(COLLECTION, KEY, _kept, derived=True)
 
     def seen(self) -> int | None:
-        """What to give to `joined`; None when nothing waits."""
-        found = self._local.get(COLLECTION, KEY)
-        if found is None:
-            return None
-        count, joined = int(found.value["kept"]), int(found.value["joined"])
+        """What to give to `joined`; None when nothing waits. Where the mark cannot be read, something may."""
+        try:
+            found = self._local.get(COLLECTION, KEY)
+            count, joined = (0, 0) if found is None else _counts(found.value)
+        except Corrupt:
+            return 0
         return count if count > joined else None
 
     def joined(self, seen: int) -> None:
         """Both ends have been brought together since `seen` was looked up."""
 
         def mark(snapshot: Snapshot) -> Decision[None]:
-            if snapshot.value is None or int(snapshot.value["joined"]) >= seen:
+            kept, joined = _known(snapshot)
+            if snapshot.value is not None and joined >= seen > 0:
                 return Decision(result=None)
-            return Decision(result=None, write={**snapshot.value, "joined": seen})
+            return Decision(result=None, write={"kept": max(kept, seen), "joined": max(joined, seen)})
 
         self._local.transact(COLLECTION, KEY, mark, derived=True)
 
 
 def _kept(snapshot: Snapshot) -> Decision[None]:
-    known = {"kept": 0, "joined": 0} if snapshot.value is None else snapshot.value
-    return Decision(result=None, write={"kept": int(known["kept"]) + 1, "joined": int(known["joined"])})
+    kept, joined = _known(snapshot)
+    return Decision(result=None, write={"kept": kept + 1, "joined": joined})
+
+
+def _known(snapshot: Snapshot) -> tuple[int, int]:
+    try:
+        return (0, 0) if snapshot.value is None else _counts(snapshot.value)
+    except Corrupt:
+        return 0, 0  # it is made anew
+
+
+def _counts(value: Document) -> tuple[int, int]:
+    kept, joined = value.get("kept"), value.get("joined")
+    if type(kept) is not int or type(joined) is not int:
+        raise Corrupt("the mark of what waits for the shared store is damaged")
+    return kept, joined

@@ -71,7 +71,7 @@ def unmarked(patch: pytest.MonkeyPatch) -> None:
 
 def believed_lost(patch: pytest.MonkeyPatch) -> None:
     """An event without an answer is not looked for."""
-    patch.setattr(events, "_there", lambda shared, batch: set())
+    patch.setattr(events, "_there", lambda shared, batch, *, all_of_them: set())
 
 
 @pytest.mark.parametrize(
