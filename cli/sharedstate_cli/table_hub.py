@@ -13,7 +13,16 @@ _RESULT: Final = Param(
 )
 RECORDS: Final = ("task", "proposal", "lesson", "usage")
 
-HUB_SCHEMAS: Final = ("hub-context", "hub-contexts", "hub-event", "hub-gap", "hub-health", "hub-recorded")
+HUB_SCHEMAS: Final = (
+    "hub-context",
+    "hub-contexts",
+    "hub-event",
+    "hub-gap",
+    "hub-health",
+    "hub-recorded",
+    "hub-lessons",
+    "hub-usage",
+)
 HUB: Final[tuple[Command, ...]] = (
     Command(
         name="hub status",
@@ -52,7 +61,12 @@ HUB: Final[tuple[Command, ...]] = (
                 about="Put the patch in place of the whole context.",
             ),
             Param(name="status", flags=("--status",), metavar="TEXT", about="The agent's status; empty clears it."),
-            Param(name="ttl", flags=("--ttl",), kind="duration", about="Expires without a sign of life for longer."),
+            Param(
+                name="ttl",
+                flags=("--ttl",),
+                kind="duration",
+                about="Expires without a sign of life for longer; 0: never.",
+            ),
         ),
         details="What changes nothing is a mere sign of life. --patch never touches the status.",
     ),
@@ -82,6 +96,17 @@ HUB: Final[tuple[Command, ...]] = (
             ),
         ),
         details="The result of a lesson is an object. Nothing of a result is ever evaluated.",
+    ),
+    Command(
+        name="hub lessons",
+        about="Show the last lessons that were recorded, the oldest of them first.",
+        handler="sharedstate_cli.verbs.ledger:lessons",
+        params=(Param(name="last", flags=("--last",), kind="number", about="So many (1 to 10000); default: 20."),),
+    ),
+    Command(
+        name="hub usage",
+        about="Show what every agent has used in all.",
+        handler="sharedstate_cli.verbs.ledger:usage",
     ),
     Command(
         name="hub watch",

@@ -85,6 +85,35 @@ class HubRecorded(Ok):
     outcome: str | None = None
 
 
+class LessonFields(Open):
+    """One entry of the learning ledger."""
+
+    sequence: Fence
+    at: Moment
+    agent: str
+    lesson: dict[str, Any]
+
+
+class HubLessons(Ok):
+    """`hub lessons`."""
+
+    lessons: list[LessonFields]
+
+
+class UsageFields(Open):
+    """What one agent has used in all, and how often that was told."""
+
+    agent: str
+    count: Count
+    amounts: dict[str, Count]
+
+
+class HubUsage(Ok):
+    """`hub usage`."""
+
+    usage: list[UsageFields]
+
+
 HUB_MODELS: dict[str, type[BaseModel]] = {
     "hub-context": HubContext,
     "hub-contexts": HubContexts,
@@ -92,4 +121,6 @@ HUB_MODELS: dict[str, type[BaseModel]] = {
     "hub-gap": HubGap,
     "hub-health": HubHealth,
     "hub-recorded": HubRecorded,
+    "hub-lessons": HubLessons,
+    "hub-usage": HubUsage,
 }

@@ -80,7 +80,7 @@ def update(
         {**wanted, **pairs},
         "replace" if replace else "merge",
         status=UNCHANGED if status is None else (status or None),
-        ttl_ms=UNCHANGED if ttl is None else ttl,
+        ttl_ms=UNCHANGED if ttl is None else (ttl or None),
     )
     line = f"updated {made.agent}, change {made.version.number}"
     return Report(document={"ok": True, **_document(made)}, lines=(line,), notes=_away(session))

@@ -73,6 +73,8 @@ def test_who_changes_its_context_is_seen_at_that_moment(shell: Shell) -> None:
         "hub record lesson ada --result 5",
         "hub record lesson ada T-1 --result {}",
         "hub watch --count 0",
+        "hub lessons --last 0",
+        "hub lessons --last 10001",
         "hub watch --after nix --timeout 1s",
         "hub run --every 1ms",
         "hub run --bridge no/such/folder",
@@ -96,6 +98,27 @@ def test_records_stand_in_the_events_with_their_results(shell: Shell) -> None:
     assert [one["type"] for one in told if one["type"].endswith("recorded")] == ["task_recorded", "proposal_recorded"]
     assert next(one for one in told if one["type"] == "task_recorded")["result"] == {"files": ["a.py"]}
     assert shell("hub get ada").document["context"]["last_proposal"] == {"outcome": "rejected", "proposal": "P-1"}
+
+
+def test_lessons_and_usage_are_shown(shell: Shell) -> None:
+    assert "nothing" in shell.text("hub lessons").out
+    assert "no usage" in shell.text("hub usage").out
+    for number in range(3):
+        shell("hub record lesson ada --result", f'{{"n": {number}, "text": "\\u001b[31m"}}')
+    shell("hub record usage ada --use tokens=1200 --use calls=2")
+    shell("hub record usage ada --use tokens=34")
+    lessons = shell("hub lessons --last 2").document["lessons"]
+    assert [(one["sequence"], one["agent"], one["lesson"]["n"]) for one in lessons] == [(2, "ada", 1), (3, "ada", 2)]
+    shown = shell.text("hub lessons").out
+    assert (len(shown.splitlines()), "\x1b" in shown, '{"n":2,' in shown) == (3, False, True)
+    usage = {"agent": "ada", "count": 2, "amounts": {"calls": 2, "tokens": 1234}}
+    assert shell("hub usage").document["usage"] == [usage]
+    assert "calls 2, tokens 1,234" in shell.text("hub usage").out
+
+
+def test_a_time_to_live_can_be_taken_away(shell: Shell) -> None:
+    shell("hub update ada --ttl 5s")
+    assert "ttl_s" not in shell("hub update ada --ttl 0").document
 
 
 def test_watching_goes_on_from_a_cursor(shell: Shell) -> None:
@@ -133,11 +156,14 @@ def test_without_the_shared_store_it_says_so_and_goes_on(tmp_path: Path) -> None
 
 
 def test_every_answer_fulfils_its_schema(shell: Shell) -> None:
+    shell("hub record lesson ada --result {}")
     told = {
         "hub-context": ["hub update ada --set a=1 --ttl 10s", "hub get ada"],
         "hub-contexts": ["hub status"],
         "hub-health": ["hub health"],
         "hub-recorded": ["hub record task ada T-1 complete", "hub record usage ada --use tokens=5"],
+        "hub-lessons": ["hub lessons"],
+        "hub-usage": ["hub usage"],
         "hub-event": ["hub watch --after first --count 1"],
         "hub-gap": ["hub watch --after other:99 --timeout 0s"],
     }
