@@ -289,7 +289,7 @@ def _file_store(root: str, settings: Settings, host: Host, *, private: bool = Fa
 
 
 def _shared_store(home: str, settings: Settings, host: Host) -> Store:
-    scheme, _, rest = settings.url.partition("://")
+    scheme, mark, rest = settings.url.partition("://")
     if not settings.url or settings.url == f"file://{home}":
         return _file_store(home, settings, host, private=not settings.dir)
     if scheme == "file":
@@ -305,9 +305,10 @@ def _shared_store(home: str, settings: Settings, host: Host) -> Store:
             opened = point.load().from_url(settings.url, settings=settings.replace(dir=home), host=host)
             return cast("Store", opened)
     known = ", ".join(sorted(point.name for point in entry_points(group=ENTRY_POINTS)))
-    raise BadSettings(
-        f"no store for the URL scheme {scheme!r} ({settings.origins.get('url', 'url')}); installed: {known}"
-    )
+    origin = settings.origins.get("url", "url")
+    if not mark or len(scheme) > 30:  # nothing of it is shown: whoever forgot the scheme may have begun with the rest
+        raise BadSettings(f"url ({origin}): not a URL; expected SCHEME://…; installed: {known}")
+    raise BadSettings(f"no store for the URL scheme {scheme!r} ({origin}); installed: {known}")
 
 
 __all__ = ["SharedState", "host_name"]

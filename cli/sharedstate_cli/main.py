@@ -132,7 +132,9 @@ def _fail(session: Session, error: SharedStateError) -> int:
 
 
 def _unexpected(session: Session, error: Exception) -> int:
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    from sharedstate.masking import masked
+
+    text = masked(f"{type(error).__name__}: {error}") if str(error) else type(error).__name__
     hint = f"run with {DEBUG}=1 for the traceback"
     document = error_document(code="unexpected", message=text, hint=hint, retryable=False)
     _tell(session, Report(document=document, problems=(f"unexpected {text} ({hint})",)))
@@ -161,7 +163,9 @@ def _trace() -> None:
     if os.environ.get(DEBUG):
         import traceback
 
-        traceback.print_exc()
+        from sharedstate.masking import masked
+
+        sys.stderr.write(masked(traceback.format_exc()))
 
 
 # Streams

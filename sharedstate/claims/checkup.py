@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from sharedstate.claims.model import LocalClaim, load_local
-from sharedstate.errors import Corrupt, StoreError
+from sharedstate.errors import BadSettings, Corrupt, StoreError
 from sharedstate.findings import Finding, fine, trouble, warning
 from sharedstate.store import Unreadable
 
@@ -28,7 +28,7 @@ def check_claims(claims: Claims) -> list[Finding]:
             findings += look(claims)
         except Corrupt as error:
             findings.append(trouble(error.code, "ledger", str(error), error.hint, corrupt=True))
-        except StoreError as error:
+        except (StoreError, BadSettings) as error:  # settings that only the far side can judge: login, database
             findings.append(trouble(error.code, "store", str(error), error.hint))
     return findings
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from sharedstate.errors import SharedStateError
+from sharedstate.errors import SharedStateError, StoreUnavailable
 from sharedstate.host import Host
 from sharedstate.store import BEAT, Decision, Snapshot, Store
 from sharedstate.values import Value
 
 COLLECTION: Final = "hub"
 JOURNAL: Final = "hub-health"
+SILENT_MS: Final = 1_000
 
 
 class Check(Value):
@@ -50,9 +51,21 @@ def examine(sides: dict[str, Store], *, host: Host, writer: str) -> HealthReport
             "journal": partial(_journal, store),
             "clock": partial(_clock, store, host),
         }
-        checks += [_check(host, side, name, act) for name, act in acts.items()]
+        silent = False
+        for name, act in acts.items():
+            checks.append(_untried(side, name) if silent else _check(host, side, name, act))
+            silent = silent or _is_silent(checks[-1])
     worked = sum(check.ok for check in checks)
     return HealthReport(checks=tuple(checks), score=100 * worked // max(1, len(checks)))
+
+
+def _is_silent(check: Check) -> bool:
+    """Whether this side took long to give no answer: each further question would only take as long again."""
+    return check.problem.startswith(StoreUnavailable.code) and check.ms >= SILENT_MS
+
+
+def _untried(side: str, name: str) -> Check:
+    return Check(side=side, name=name, ok=False, ms=0.0, problem="not tried: this side did not answer before")
 
 
 def _check(host: Host, side: str, name: str, act: Callable[[], str]) -> Check:

@@ -17,7 +17,7 @@ from sharedstate.connect import SharedState
 from sharedstate.errors import BadSettings, SharedStateError
 from sharedstate.files.selftest import NoAnswer, Peer
 from sharedstate.host import Host
-from sharedstate.masking import masked
+from sharedstate.masking import masked_url
 from sharedstate.store import TRIAL_PREFIX, Portable, Provable
 
 PEERS: Final = 4
@@ -38,8 +38,9 @@ class Trial:
     def __init__(self, state: SharedState, *, folder: str, host: Host, peer: Sequence[str] = PEER) -> None:
         store: Any = state.store
         if not hasattr(store, "forget_trial"):
+            where = masked_url(state.settings.url) if state.settings.url else state.root
             raise BadSettings(
-                f"{masked(state.settings.url) or state.root}: this kind of store has no self-test of its own",
+                f"{where}: this kind of store has no self-test of its own",
                 hint="docs/cli.md, claims selftest, names those that have one",
             )
         self.host = host

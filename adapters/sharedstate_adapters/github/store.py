@@ -97,8 +97,8 @@ class GitHubStore:
         """
         scheme, _, rest = url.partition("://")
         name, _, query = rest.partition("?")
-        if scheme != "github" or not settings.dir:
-            raise BadSettings(f"SHARED_STATE_URL: expected github://owner/repo and a state root, not {url[:120]!r}")
+        if scheme != "github" or not settings.dir or "@" in name:
+            raise BadSettings("SHARED_STATE_URL: expected github://owner/repo and no login, and a state root")
         root = os.path.join(settings.dir, "local")
         # The ledger's store holds what all that talk to GitHub share on this machine: the request budget above all.
         shared = FileStore(os.path.join(root, "ledger"), host=host, allow_network=settings.allow_network_fs)

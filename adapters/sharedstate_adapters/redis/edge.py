@@ -61,6 +61,9 @@ def without(error: E, secret: str) -> E:
     return type(error)(text.replace(secret, MASK)) if secret and secret in text else error
 
 
+_NO_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode")
+
+
 def refused_login(error: Exception, *, where: str) -> SharedStateError:
     """User or password are wrong, missing, or not allowed to do this."""
     return BadSettings(f"Redis at {where} refuses this user: {shown(error)}", hint=_BAD_LOGIN)
@@ -82,5 +85,7 @@ def translated(error: foreign.RedisError, *, what: str, where: str) -> SharedSta
             f"{what}: a key at {where} holds something else than it should",
             hint="another program uses the same prefix; give this one its own (?prefix=)",
         )
+    if any(words in text for words in _NO_DATABASE):
+        return BadSettings(f"Redis at {where}: {text}", hint="name another database in SHARED_STATE_URL, or none")
     reason, hint = _TEXTS.get(kind, (text, _HINT))
     return StoreUnavailable(f"{what}: Redis at {where}: {reason}", hint=hint)

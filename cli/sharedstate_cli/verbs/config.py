@@ -47,6 +47,8 @@ def _shown(setting: Setting, value: Any) -> Any:
         return SECRET
     if isinstance(value, tuple):
         return tuple(masked(item) for item in value)
+    if setting.name == "url" and isinstance(value, str) and value and "://" not in value:
+        return SECRET  # no address: nobody knows which part of it is secret
     return masked(value) if isinstance(value, str) else value
 
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sharedstate.errors import EXIT_CONFIG, EXIT_OK, InvalidInput
-from sharedstate.masking import masked
+from sharedstate.masking import masked_url
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.report import Grid, Report
 
@@ -34,7 +34,7 @@ def _of_store(session: Session, url: str) -> Report:
     session.choose(url=url)
     state = session.state
     checks = session.busy(lambda: prove(state, folder=os.getcwd()), label="testing")
-    where = masked(url)
+    where = masked_url(url)
     problem = "this store does not keep what is relied upon: do not put shared state there before it does"
     return _report(checks, where=where, named={"url": where}, problem=problem)
 
