@@ -19,6 +19,7 @@ LOOKS: Final = 3  # at inboxes: a disk that fails once must keep nobody from a m
 VIA: Final = "store"
 ID_CONFLICT: Final = 409
 EXPIRED: Final = 410
+AHEAD: Final = 422
 
 
 class Mailroom:
@@ -38,7 +39,8 @@ class Mailroom:
 
         Receiving the same message again has no second effect, and finishes what a death in the middle has left. The
         same id with other content is rejected with status 409, one older than the retention that is not known with
-        410. Raises `StoreError` (then it may have arrived for some: deliver it again) and `Corrupt`.
+        410, one made more than a day from now with 422. Raises `StoreError` (then it may have arrived for some: deliver
+        it again) and `Corrupt`.
         """
         document, digest = document_of(envelope), content_digest(envelope)
         refused = self._refused_at_a_glance(envelope, digest)
@@ -48,7 +50,7 @@ class Mailroom:
         known = True
         for recipient in envelope.recipients:
             answer = self._deliver(envelope, document, digest, recipient)
-            if answer in ("conflict", "expired"):
+            if answer in ("conflict", "expired", "ahead"):
                 return self._rejected(envelope, answer)
             known = known and answer == "duplicate"
         if envelope.recipients == (EVERYBODY,):
@@ -88,9 +90,8 @@ class Mailroom:
         mail = self.books.mail(envelope.id)
         if mail is not None:
             return None if mail.digest == digest else self._rejected(envelope, "conflict")
-        if envelope.created_at_ms < self._store.now().at_ms - self._retention_ms:
-            return self._rejected(envelope, "expired")
-        return None
+        late = policy.out_of_time(envelope, now_ms=self._store.now().at_ms, retention_ms=self._retention_ms)
+        return None if late is None else self._rejected(envelope, late)
 
     def _deliver(self, envelope: Envelope, document: Document, digest: str, recipient: str) -> Delivery:
         journal = EVERYBODY_JOURNAL
@@ -121,6 +122,10 @@ class Mailroom:
                 via=VIA, reason=f"id_conflict: {envelope.id} is here already, with other content", status=ID_CONFLICT
             )
         made = iso_of_ms(envelope.created_at_ms)
+        if answer == "ahead":
+            now = iso_of_ms(self._store.now().at_ms)
+            text = f"ahead: {envelope.id} was made at {made}, and here it is {now}; set the clock, send it anew"
+            return Rejected(via=VIA, reason=text, status=AHEAD)
         return Rejected(
             via=VIA,
             reason=f"expired: {envelope.id} was made at {made}, longer ago than mail is kept; send it anew",

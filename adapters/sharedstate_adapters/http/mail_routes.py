@@ -175,7 +175,7 @@ ROUTES: Final = (
         body="Message",
         answer="Received",
         statuses=(200, 201),
-        errors=(409, 410),
+        errors=(409, 410, 422),
         writes=True,
     ),
     Route(

@@ -30,6 +30,7 @@ _MEANINGS: Final = {
     413: "The body is too large.",
     415: "The body is not application/json.",
     421: "The Host header names somebody else.",
+    422: "Made more than a day from now: a clock is wrong.",
     500: "Unexpected, or a damaged record; the request id stands in the log.",
     503: "The store could not be asked; try again.",
 }

@@ -42,7 +42,8 @@ from sharedstate.store import KEEP, Decision
 from sharedstate.values import Value
 
 LIVE: Final = 1
-Delivery = Literal["delivered", "duplicate", "conflict", "expired"]
+AHEAD_MS_MAX: Final = 86_400_000  # a clock in a wrong time zone is taken; one in a wrong year is not
+Delivery = Literal["delivered", "duplicate", "conflict", "expired", "ahead"]
 
 
 class Refusal(Value):
@@ -67,10 +68,12 @@ def decide_delivery(
     """Put a message into one inbox, once: content, mark and entry are one transition.
 
     `recipient` is `*` for the journal of everybody. The same id with other content is a `conflict`. A message older
-    than the retention that is not here may have been here: `expired`, for a second effect cannot be ruled out.
+    than the retention that is not here may have been here: `expired`, for a second effect cannot be ruled out. One made
+    more than a day from now is `ahead`: it would stay for longer than mail is kept, and above all others.
     """
-    if mail is None and envelope.created_at_ms < now.at_ms - retention_ms:
-        return Decision(result="expired")
+    late = None if mail is not None else out_of_time(envelope, now_ms=now.at_ms, retention_ms=retention_ms)
+    if late is not None:
+        return Decision(result=late)
     if mail is not None and mail.digest != digest:
         return Decision(result="conflict")
     if mail is not None and recipient in mail.delivered:
@@ -80,6 +83,13 @@ def decide_delivery(
     entry = dump_reference(reference_of(envelope))
     told = mail.replace(delivered=(*mail.delivered, recipient))
     return Decision(result="delivered", write=dump_mail(told), events=(entry,), prompt=True)
+
+
+def out_of_time(envelope: Envelope, *, now_ms: int, retention_ms: int) -> Literal["expired", "ahead"] | None:
+    """Why a message that is not here cannot be taken in at this moment, None when it can."""
+    if envelope.created_at_ms < now_ms - retention_ms:
+        return "expired"
+    return "ahead" if envelope.created_at_ms > now_ms + AHEAD_MS_MAX else None
 
 
 # Inboxes
@@ -208,9 +218,9 @@ def decide_acknowledged(
 
 
 def is_old_mail(mail: Mail, *, before_ms: int) -> bool:
-    """Whether a message was made *and* received before a moment: its sender's clock may have been ahead."""
-    envelope = opened(mail)
-    return max(mail.received_ms, envelope.created_at_ms) < before_ms
+    """Whether a message was made *and* received before a moment: its sender's clock may have been a little ahead."""
+    made_ms = min(opened(mail).created_at_ms, mail.received_ms + AHEAD_MS_MAX)
+    return max(mail.received_ms, made_ms) < before_ms
 
 
 def is_old_awaited(awaited: Awaited, *, before_ms: int) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sharedstate.messages.wire import new_message_id
 
 TOKEN = "a-token-for-tests-only"
 WAIT_S = 30.0
+MADE_AT = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # the same in all letters of a run: it is content
 
 
 class Reply:
@@ -98,7 +100,7 @@ def letter(number: int, *, to: str = "desk/bob", body: str = "hello", sender: st
         "to": [to],
         "body": body,
         "sequence": number,
-        "created_at": "2099-01-01T00:00:00Z",
+        "created_at": MADE_AT,
     }
 
 

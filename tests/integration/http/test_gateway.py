@@ -369,3 +369,9 @@ def test_a_gateway_is_not_held_to_the_rights_of_the_lane_it_was_started_in(tmp_p
         assert made.ask("POST", "/v1/claims", {"task": "T-1", "owner": "ws/one"}).status == 200
     finally:
         made.end(signal.SIGKILL)
+
+
+def test_a_message_from_a_clock_far_ahead_is_refused_as_the_description_says(refusing: RealGateway) -> None:
+    answer = refusing.send({**letter(9), "created_at": "2099-01-01T00:00:00Z"})
+    assert (answer.status, answer.code) == (422, "rejected")
+    assert answer.json["error"]["message"].startswith("ahead: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.unit.messages.letters import message
 from tests.unit.messages.site import Site
 
 DAY_S = 86_400
+DAY_MS = DAY_S * 1000
 
 
 @pytest.fixture
@@ -92,6 +94,34 @@ def test_a_message_older_than_the_retention_is_rejected_unless_it_is_known(site:
     assert isinstance(answer, Rejected)
     assert answer.status == 410
     assert site.inbox.receive(known) == Received(id=known.id, duplicate=True, recipients=("bob",))
+
+
+def test_a_message_from_a_clock_far_ahead_is_rejected_and_one_a_few_hours_ahead_leaves_in_time(site: Site) -> None:
+    now_ms = site.store.now().at_ms
+    envelope = message(site.host, "bob")
+    answer = site.inbox.receive(envelope.replace(created_at_ms=now_ms + DAY_MS + 1))
+    assert isinstance(answer, Rejected)
+    assert (answer.status, answer.reason.partition(":")[0]) == (422, "ahead")
+    assert site.inbox.receive(envelope.replace(created_at_ms=now_ms + DAY_MS)) == Received(
+        id=envelope.id, duplicate=False, recipients=("bob",)
+    )
+    site.inbox.ack("bob", up_to=1)
+    site.host.advance(30 * DAY_S + 1)
+    assert site.inbox.sweep().messages == 0, "delivered again now, it would still be in time"
+    site.host.advance(DAY_S)
+    assert site.inbox.sweep().messages == 1
+
+
+def test_mail_that_is_here_from_a_clock_far_ahead_is_kept_no_longer_than_other_mail(site: Site) -> None:
+    envelope = message(site.host, "bob")
+    site.inbox.receive(envelope)
+    site.inbox.ack("bob", up_to=1)
+    found = site.store.get("mail", envelope.id)
+    assert found is not None
+    planted = {**found.value, "envelope": {**found.value["envelope"], "created_at": "2999-01-01T00:00:00.000Z"}}
+    site.store.plant("mail", envelope.id, json.dumps(planted).encode())
+    site.host.advance(31 * DAY_S + 1)
+    assert site.inbox.sweep().messages == 1
 
 
 # Looking and reading
