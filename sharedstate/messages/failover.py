@@ -15,7 +15,7 @@ from sharedstate.host import Host
 from sharedstate.messages.breaker import Breaker
 from sharedstate.messages.model import Answer, Deferred, Delivered, Envelope, Rejected
 from sharedstate.messages.policy_breaker import Blocked, Permit, Probe
-from sharedstate.messages.policy_failover import Made, Patience, Settle, Try, next_step
+from sharedstate.messages.policy_failover import Made, Patience, Settle, Try, is_redirect, next_step
 from sharedstate.messages.transport import Transport
 from sharedstate.store import Store
 
@@ -87,7 +87,7 @@ class Failover:
         answer = self._ask(step.endpoint, envelope, left_ms / 1000)
         to_ms = self._since_ms(began_s)
         is_open = False if asked is None else self._report(step.endpoint, asked, answer, took_ms=to_ms - from_ms)
-        final = is_open or isinstance(asked, Probe)
+        final = is_open or isinstance(asked, Probe) or is_redirect(answer)
         return Made(endpoint=step.endpoint, answer=answer, from_ms=from_ms, to_ms=to_ms, final=final)
 
     def _not_asked(self, endpoint: int, blocked: Blocked) -> Deferred:

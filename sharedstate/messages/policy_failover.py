@@ -5,7 +5,8 @@ the endpoints still to be tried, so that one that hangs never costs the next its
 
 A refusal of the message itself (`MESSAGE_FAULTS`) ends the delivery: every endpoint would say the same. Any other
 refusal (401, 403, 404 …) may be a mistake in the set-up of that one endpoint: it is not asked again, the next one is,
-and the message counts as refused only when every endpoint has refused it. While one of them might still take it, it is
+and the message counts as refused only when every endpoint has refused it. After a redirect (a login page in front) the
+next one is asked, too, and the message waits. While one of them might still take it, it is
 deferred: a wrong address in a configuration must not turn messages into dead letters.
 """
 
@@ -110,6 +111,11 @@ def story_of(attempts: Sequence[Attempt]) -> str:
         took = f" ({attempt.took})" if attempt.took else ""
         parts.append(f"{number}. {attempt.via}: {status}{attempt.reason or attempt.outcome}{took}")
     return "; ".join(parts)
+
+
+def is_redirect(answer: Answer) -> bool:
+    """Whether the endpoint points elsewhere, which no pause of seconds changes."""
+    return isinstance(answer, Deferred) and answer.status is not None and 300 <= answer.status < 400
 
 
 # Steps

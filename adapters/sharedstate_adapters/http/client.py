@@ -1,4 +1,4 @@
-"""Messages to a gateway over HTTP: the transport, and how its answers are understood. Only the status decides."""
+"""Messages to a gateway over HTTP: the transport, and how its answers are understood: by their status."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _DETAIL_CHARACTERS_MAX: Final = 200
 class HttpTransport:
     """Delivers to `POST {url}/v1/messages`; see docs/gateway.md. Safe for threads, never retries by itself.
 
-    2xx is delivered. 408, 409 (other than `id_conflict`), 425, 429, 5xx and everything that is no whole answer is
-    deferred, with the server's Retry-After. Every other status is a refusal, redirects included: they would send the
-    token and the message to a place that nobody configured.
+    2xx is delivered, whatever becomes of the body, unless that is whole and says otherwise (`"ok": false`, another
+    message's id). Redirects, 408, 409 (other than `id_conflict`), 425, 429, 5xx, and no status at all are deferred,
+    with the server's Retry-After. A redirect is never followed, for it would take the token to a place that nobody
+    configured; and it is a fault of the way (a login page), not of the message. Every other status is a refusal.
     """
 
     def __init__(self, url: str, *, token: str = "", host: Host | None = None) -> None:
@@ -52,23 +53,30 @@ class HttpTransport:
         )
         if isinstance(answer, Silent):
             return Deferred(via=self.name, reason=answer.reason)
-        return understood(answer, via=self.name, now_ms=self._host.now().at_ms)
+        return understood(answer, message=envelope.id, via=self.name, now_ms=self._host.now().at_ms)
 
     def close(self) -> None:
         """Give back connections."""
         self._endpoint.close()
 
 
-def understood(answer: Answered, *, via: str, now_ms: int) -> Answer:
-    """What an answer to a delivery means, by its status alone; the body only adds words."""
+def understood(answer: Answered, *, message: str, via: str, now_ms: int) -> Answer:
+    """What an answer to the delivery of a message means: its status says it, and no text is searched for words.
+
+    A gateway sends the status only when the message is durable, so what is lost behind it changes nothing.
+    """
     status = answer.status
     document = _document(answer.body)
-    if 200 <= status < 300:
-        return Delivered(via=via, duplicate=document.get("duplicate") is True)
     error = document.get("error")
     told = error if isinstance(error, dict) else {}
     reason = _reason(status, told)
-    if status >= 500 or (status in _LATER and told.get("code") != _ID_CONFLICT):
+    if 200 <= status < 300:
+        if document.get("ok") is False:
+            return Deferred(via=via, reason=f"{reason}, but its answer says that it was not taken", status=status)
+        if document.get("id", message) != message:
+            return Deferred(via=via, reason=f"{reason}, but its answer is about another message", status=status)
+        return Delivered(via=via, duplicate=document.get("duplicate") is True)
+    if 300 <= status < 400 or status >= 500 or (status in _LATER and told.get("code") != _ID_CONFLICT):
         wait_ms = retry_after_ms(answer.headers, now_ms=now_ms)
         return Deferred(via=via, reason=reason, status=status, retry_after_ms=wait_ms)
     return Rejected(via=via, reason=reason, status=status)

@@ -41,15 +41,19 @@ _current = threading.local()
 
 
 class Answered(Value):
-    """What came back: status, headers with names in lower case, the body as far as it was asked for."""
+    """What came back: status, headers with names in lower case, and the body, empty where it did not come whole.
+
+    `broken` says why it did not (cut, too slow, too large), and is empty where it did.
+    """
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
+    broken: str = ""
 
 
 class Silent(Value):
-    """No whole answer: why, in one short sentence. The request may have been carried out all the same."""
+    """No answer, not even a status: why, in one short sentence. The request may have been carried out all the same."""
 
     reason: str
 
@@ -57,6 +61,7 @@ class Silent(Value):
 class _Box:
     def __init__(self) -> None:
         self.connection: Any = None
+        self.head: Answered | None = None  # status and headers, from the moment they are here
         self.result: Answered | Silent | None = None
 
 
@@ -133,6 +138,8 @@ class Endpoint:
         if box.result is not None:
             return box.result
         _shut_down(box.connection)
+        if box.head is not None:
+            return box.head.replace(broken=f"no whole answer within {timeout_s:.1f} s")
         return Silent(reason=f"no answer within {timeout_s:.1f} s")
 
     def close(self) -> None:
@@ -163,27 +170,29 @@ class Endpoint:
                 decode_content=False,
                 timeout=urllib3.Timeout(total=timeout_s),
             )
+            headers_lower = {name.lower(): value for name, value in response.headers.items()}
+            box.head = Answered(status=response.status, headers=headers_lower)
             try:
-                box.result = self._read(response, ends_s, bytes_max)
+                box.result = self._read(response, box.head, ends_s, bytes_max)
             finally:
                 response.close()  # after a whole read it has gone back to the pool, and nothing happens here
         except (HTTPError, LocationParseError, OSError, ValueError) as error:
-            box.result = Silent(reason=_told(error))
+            told = _told(error)
+            box.result = Silent(reason=told) if box.head is None else box.head.replace(broken=told)
 
-    def _read(self, response: urllib3.BaseHTTPResponse, ends_s: float, bytes_max: int) -> Answered | Silent:
+    def _read(self, response: urllib3.BaseHTTPResponse, head: Answered, ends_s: float, bytes_max: int) -> Answered:
         pieces, size = [], 0
         while piece := response.read(min(_PIECE_BYTES, bytes_max + 1 - size), decode_content=False):
             pieces.append(piece)
             size += len(piece)
             if size > bytes_max:
-                return Silent(reason=f"an answer of more than {bytes_max} bytes")
+                return head.replace(broken=f"an answer of more than {bytes_max} bytes")
             if self._host.monotonic_s() > ends_s:
-                return Silent(reason="the answer came too slowly")
-        headers = {name.lower(): value for name, value in response.headers.items()}
+                return head.replace(broken="the answer came too slowly")
         body = b"".join(pieces)
-        if not 200 <= response.status < 300:  # its words are told to people, and kept with the message
+        if not 200 <= head.status < 300:  # its words are told to people, and kept with the message
             body = self._without_token(body)
-        return Answered(status=response.status, headers=headers, body=body)
+        return head.replace(body=body)
 
     def _without_token(self, body: bytes) -> bytes:
         """A complaint, without the token that some servers repeat in it, as it is or as JSON writes it."""

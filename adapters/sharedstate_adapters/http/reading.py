@@ -7,21 +7,24 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sharedstate import jsonio, logs
-from sharedstate.clock import ms_of_iso
 from sharedstate.errors import Corrupt, InvalidInput, SharedStateError, StoreUnavailable
 from sharedstate.host import Host
-from sharedstate.ids import check_id, fingerprint
+from sharedstate.ids import fingerprint
+from sharedstate.messages.breaker import Breaker
 from sharedstate.messages.inbox import IDS_MAX, check_agent
 from sharedstate.messages.model import Envelope, Letter, Unread, Watermark
-from sharedstate.messages.wire import check_message_id, check_word, envelope_of
+from sharedstate.messages.policy_breaker import Blocked, Probe
+from sharedstate.messages.wire import check_message_id, envelope_of
 from sharedstate.settings import Settings
 from sharedstate.store import Decision, Snapshot, Store
-from sharedstate_adapters.http.exchange import Endpoint, Silent
+from sharedstate_adapters.http.answers import letter_of, list_of, number_of
+from sharedstate_adapters.http.exchange import Answered, Endpoint, Silent
 
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 PAGES_MAX: Final = 10_000
 TIMEOUT_S: Final = 10.0
-_SUMMARY_CHARACTERS: Final = 200
+_SILENCE_MS_MIN: Final = 1_000  # less patience than this says little about a gateway
+_LEASE_MARGIN_MS: Final = 5_000
 _MEMORY: Final = "gateways"
 _NO_SUCH_THING: Final = "not_found"
 Letters = list[Letter]  # by name: inside the classes `list` is a method
@@ -36,13 +39,26 @@ class HttpInbox:
     """The inboxes of one gateway; see docs/gateway.md. Safe for threads.
 
     Methods raise `StoreUnavailable` when the gateway does not answer or answers with a fault, and `InvalidInput` when
-    it refuses what was asked. Each exchange is over after `timeout_s` seconds.
+    it refuses what was asked. Each exchange is over after `timeout_s` seconds, the first of an operation, which may
+    meet nobody, after `first_s` (default: the same). With `local`, this machine's own store, a gateway that was
+    found dead a moment ago, by whomever on this machine, is not asked.
     """
 
-    def __init__(self, url: str, *, token: str = "", host: Host | None = None, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str = "",
+        host: Host | None = None,
+        timeout_s: float = TIMEOUT_S,
+        first_s: float | None = None,
+        local: Store | None = None,
+    ) -> None:
         self._host = Host() if host is None else host
         self._endpoint = Endpoint(url, token=token, host=self._host)
         self._timeout_s = timeout_s
+        self._first_s = timeout_s if first_s is None else first_s
+        self._breaker = None if local is None else Breaker(local, host=self._host, name=self._endpoint.name)
 
     @property
     def name(self) -> str:
@@ -55,12 +71,12 @@ class HttpInbox:
         unknown: dict[str, None] = {}  # of every page, each once
         page: Mapping[str, Any] = {}
         for page in self._pages(f"/v1/agents/{_segment(agent)}/unread", "limit=1000"):
-            letters += map(_letter, _list(page, "letters"))
+            letters += map(letter_of, list_of(page, "letters"))
             unknown |= dict.fromkeys([str(page.get("unknown", ""))])
         seen = Unread(
             agent=agent,
-            count=max(len(letters), _number(page, "count")),
-            up_to=_number(page, "up_to"),
+            count=max(len(letters), number_of(page, "count")),
+            up_to=number_of(page, "up_to"),
             letters=tuple(letters),
             unknown="; ".join(filter(None, unknown)),
         )
@@ -79,7 +95,7 @@ class HttpInbox:
         fields = [f"unread={int(unread_only)}", "limit=200"]
         fields += [f"{name}={quote(text, safe='')}" for name, text in (("kind", kind), ("phase", phase)) if text]
         for page in self._pages(f"/v1/agents/{_segment(agent)}/inbox", "&".join(fields), after=after):
-            yield from map(_letter, _list(page, "letters"))
+            yield from map(letter_of, list_of(page, "letters"))
 
     def ack(self, agent: str, *, up_to: int | None = None, ids: Sequence[str] = (), store: str = "") -> Watermark:
         """Move an agent's watermark; `store` names whose sequence `up_to` is."""
@@ -87,15 +103,15 @@ class HttpInbox:
         if store:
             body["store"] = store
         answer = self._asked("POST", f"/v1/agents/{_segment(agent)}/ack", body)
-        above = tuple(number for number in _list(answer, "above") if type(number) is int)
-        return Watermark(agent=agent, up_to=_number(answer, "up_to"), above=above)
+        above = tuple(number for number in list_of(answer, "above") if type(number) is int)
+        return Watermark(agent=agent, up_to=number_of(answer, "up_to"), above=above)
 
     def thread(self, message: str) -> Envelopes:
         """The messages of a thread, empty when the gateway knows none."""
         found: list[Envelope] = []
         try:
             for page in self._pages(f"/v1/threads/{_segment(message)}", "limit=200"):
-                found += [envelope_of(one) for one in _list(page, "messages")]
+                found += [envelope_of(one) for one in list_of(page, "messages")]
         except _NothingThere:
             return []
         return found
@@ -107,8 +123,8 @@ class HttpInbox:
     # Inside
 
     def _pages(self, path: str, fields: str, *, after: int = 0) -> Iterator[Mapping[str, Any]]:
-        for _ in range(PAGES_MAX):
-            page = self._asked("GET", f"{path}?after={after}&{fields}")
+        for number in range(PAGES_MAX):
+            page = self._asked("GET", f"{path}?after={after}&{fields}", further=number > 0)
             yield page
             following = page.get("next_after")
             if following is None:
@@ -118,16 +134,15 @@ class HttpInbox:
             after = following
         raise StoreUnavailable(f"{self.name}: its pages do not come to an end")
 
-    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
-        answer = self._endpoint.ask(
-            method,
-            path,
-            body=None if body is None else jsonio.encode_line(dict(body)),
-            timeout_s=self._timeout_s,
-            bytes_max=ANSWER_BYTES_MAX,
-        )
+    def _asked(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, further: bool = False
+    ) -> Mapping[str, Any]:
+        raw = None if body is None else jsonio.encode_line(dict(body))
+        answer = self._exchange(method, path, raw, timeout_s=self._timeout_s if further else self._first_s)
         if isinstance(answer, Silent):
             raise StoreUnavailable(f"{self.name}: {answer.reason}")
+        if answer.broken:
+            raise StoreUnavailable(f"{self.name}: HTTP {answer.status}, {answer.broken}")
         try:
             document = jsonio.decode(answer.body, what="its answer")
         except Corrupt as error:
@@ -136,6 +151,22 @@ class HttpInbox:
             return document
         raise _fault(self.name, answer.status, document)
 
+    def _exchange(self, method: str, path: str, body: bytes | None, *, timeout_s: float) -> Answered | Silent:
+        """One exchange, as far as the circuit of the gateway lets it be asked; it is told how it went."""
+        breaker, began_s = self._breaker, self._host.monotonic_s()
+        asked = None if breaker is None else breaker.ask(lease_ms=int(timeout_s * 1000) + _LEASE_MARGIN_MS)
+        if isinstance(asked, Blocked):
+            return Silent(reason="not asked, it failed a moment ago")
+        answer = self._endpoint.ask(method, path, body=body, timeout_s=timeout_s, bytes_max=ANSWER_BYTES_MAX)
+        if breaker is None or asked is None:
+            return answer
+        took_ms = int((self._host.monotonic_s() - began_s) * 1000)
+        if isinstance(answer, Answered) and answer.status < 500:
+            breaker.succeeded(asked)
+        elif isinstance(answer, Answered) or isinstance(asked, Probe) or not _is_hasty(took_ms, timeout_s):
+            breaker.failed(asked, took_ms=took_ms, answered=isinstance(answer, Answered), retry_after_ms=0)
+        return answer
+
 
 class UnionInbox:
     """The inboxes of several gateways as one: the union by id, so that one message is seen once wherever it arrived.
@@ -143,7 +174,8 @@ class UnionInbox:
     Gateways over one store (the same store id) are one inbox, and the first of them that answers speaks for all. Where
     there are several stores, sequences mean nothing together: acknowledge by ids. `local`, this machine's own store,
     remembers which store a gateway speaks for: one that is away then makes nothing unknown as long as another speaks
-    for the same store.
+    for the same store. Made by `of`, gateways that stay silent share `timeout_s` seconds, and one that was found dead a
+    moment ago is not asked.
     """
 
     def __init__(self, inboxes: Sequence[HttpInbox], *, local: Store | None = None) -> None:
@@ -157,8 +189,12 @@ class UnionInbox:
         cls, urls: Sequence[str], *, settings: Settings, host: Host, local: Store | None, timeout_s: float = TIMEOUT_S
     ) -> UnionInbox:
         """The inboxes behind these gateways, with the configured token. Raises `BadSettings`."""
-        token = settings.http_token
-        return cls([HttpInbox(url, token=token, host=host, timeout_s=timeout_s) for url in urls], local=local)
+        first_s = timeout_s / max(1, len(urls))
+        inboxes = [
+            HttpInbox(url, token=settings.http_token, host=host, timeout_s=timeout_s, first_s=first_s, local=local)
+            for url in urls
+        ]
+        return cls(inboxes, local=local)
 
     def unread(self, agent: str) -> Unread:
         """What is unread anywhere. What cannot be asked stands in `unknown`; nothing raises but bad arguments.
@@ -277,6 +313,11 @@ class UnionInbox:
             logs.warn("which store %s speaks for could not be remembered: %s", inbox.name, error)
 
 
+def _is_hasty(took_ms: int, timeout_s: float) -> bool:
+    """Whether silence is only that of somebody who waited for a short time."""
+    return timeout_s * 1000 < _SILENCE_MS_MIN and took_ms >= int(timeout_s * 1000)
+
+
 def _ack_held(inbox: HttpInbox, agent: str, ids: Sequence[str]) -> None:
     """Of these ids, acknowledge those that are unread there; a gateway refuses what it does not hold."""
     unread = {letter.id for letter in inbox.unread(agent)[0].letters}
@@ -294,48 +335,6 @@ def _union(letters: Iterable[Letter]) -> Letters:
     return sorted(once.values(), key=lambda letter: letter.id)
 
 
-def _letter(told: object) -> Letter:
-    """A letter as a gateway tells it. Raises `StoreUnavailable` for what is none."""
-    if not isinstance(told, dict):
-        raise StoreUnavailable("the gateway's answer holds something other than letters")
-    try:
-        raw = told.get("message")
-        envelope = None if raw is None else envelope_of(raw)
-        identity = check_message_id(told.get("id"))  # it is shown in commands to be copied
-        if envelope is not None and envelope.id != identity:
-            raise InvalidInput(f"it holds the message {envelope.id}")
-        acknowledged = told.get("acknowledged_at")
-        letter = Letter(
-            sequence=_number(told, "sequence"),
-            id=identity,
-            received_at_ms=ms_of_iso(told["received_at"]),
-            unread=told.get("unread") is True,
-            envelope=envelope,
-            acknowledged_at_ms=None if acknowledged is None else ms_of_iso(acknowledged),
-            problem=str(told.get("problem", ""))[:_SUMMARY_CHARACTERS],
-            **_gist(told.get("gist", {})),
-        )
-    except (InvalidInput, KeyError, TypeError, ValueError) as error:
-        raise StoreUnavailable(f"the gateway's answer holds a letter that is none: {error}") from None
-    if envelope is None:
-        return letter
-    names = ("sender", "kind", "lane", "phase", "priority", "correlation_id", "reply_to", "ack_due_ms")
-    same = {name: value for name, value in envelope.fields().items() if name in names}
-    return letter.replace(**same, summary=envelope.body[:_SUMMARY_CHARACTERS])
-
-
-def _gist(told: object) -> dict[str, Any]:
-    """What a gateway tells of a letter whose envelope it cannot give."""
-    if not isinstance(told, dict):
-        raise InvalidInput("the gist of a letter is an object")
-    names = ("lane", "phase", "correlation_id", "reply_to", "summary")
-    gist: dict[str, Any] = {name: str(told.get(name, ""))[:_SUMMARY_CHARACTERS] for name in names}
-    if told:
-        gist["sender"] = check_id(told.get("from"), what="sender")
-        gist["kind"] = check_word(told.get("kind", "message"), what="kind")
-    return gist
-
-
 def _fault(name: str, status: int, document: Mapping[str, Any]) -> SharedStateError:
     error = document.get("error")
     told = error if isinstance(error, dict) else {}
@@ -351,20 +350,6 @@ def _told(inbox: HttpInbox, error: SharedStateError) -> str:
     """Why a gateway could not be asked, with its name."""
     text = str(error)
     return text if inbox.name in text else f"{inbox.name}: {text}"
-
-
-def _list(document: Mapping[str, Any], name: str) -> Sequence[Any]:
-    found = document.get(name)
-    if not isinstance(found, list):
-        raise StoreUnavailable(f"the gateway's answer has no {name}")
-    return found
-
-
-def _number(document: Mapping[str, Any], name: str) -> int:
-    found = document.get(name)
-    if type(found) is not int or found < 0:
-        raise StoreUnavailable(f"the gateway's answer has no {name}")
-    return found
 
 
 def _segment(text: str) -> str:

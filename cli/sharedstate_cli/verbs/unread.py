@@ -23,7 +23,7 @@ from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
 
 SENDERS_MAX = 5
-HOOK_TIMEOUT_S = 1.0  # for each gateway; the hook has 1.5 s in all
+HOOK_TIMEOUT_S = 1.0  # for all gateways that stay silent; the hook has 1.5 s in all
 
 
 def unread(session: Session, agent: str, *, phase: str | None, hook: bool) -> Report:

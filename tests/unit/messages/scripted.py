@@ -58,7 +58,7 @@ class Scripted:
             return Deferred(via=self.name, reason="connection refused")
         if 200 <= status < 300:
             return Delivered(via=self.name, duplicate=status == 200)
-        if status in (408, 409, 425, 429) or status >= 500:
+        if status in (302, 408, 409, 425, 429) or status >= 500:
             after_ms = round(after_s * 1000) or None
             return Deferred(via=self.name, reason="later", status=status, retry_after_ms=after_ms)
         return Rejected(via=self.name, reason="refused", status=status)

@@ -141,6 +141,16 @@ def test_an_endpoint_that_is_set_up_wrongly_does_not_keep_a_message_from_the_nex
     assert (answer.via, world.asked) == (B, [1, 1])
 
 
+def test_an_endpoint_that_points_elsewhere_is_asked_once_and_a_message_waits_for_it() -> None:
+    world = World([302], [201])
+    began_s = world.host.monotonic_s()
+    assert (world.deliver().via, world.asked, world.host.monotonic_s() - began_s) == (B, [1, 1], 0)
+    alone = World([302])
+    answer = alone.deliver()
+    assert isinstance(answer, Deferred), "a login page in front makes no dead letters"
+    assert (answer.status, alone.asked) == (302, [1])
+
+
 def test_a_message_is_refused_when_every_endpoint_refuses_it() -> None:
     answer = World([401], [404]).deliver()
     assert isinstance(answer, Rejected)
