@@ -13,7 +13,8 @@ again. A push that is still under way after its process was killed carries the s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 from sharedstate import logs
@@ -26,10 +27,10 @@ from sharedstate_adapters.git.home import Home
 from sharedstate_adapters.git.memo import LOST, OVER, REFUSED, Memo, Waiting
 from sharedstate_adapters.git.objects import Item
 from sharedstate_adapters.git.paths import Path
-from sharedstate_adapters.git.remote import Remote
+from sharedstate_adapters.git.remote import Fate, Remote
 
 R = TypeVar("R")
-UNKNOWN_MAX: Final = 3
+VAIN_MAX: Final[Mapping[Fate, int]] = {"unknown": 3, "beaten": 6, "refused": 1}
 GRACE_S: Final = 10.0
 PUSH_SHARE: Final = 0.6
 _NAP_S: Final = 0.05
@@ -97,7 +98,7 @@ class Chain:
         Raises `StoreUnavailable` when the remote cannot be reached or refuses (`OutcomeUnknown` when it may have taken
         it), `StoreBusy` when others took too long.
         """
-        unknown = 0
+        vain: Counter[Fate] = Counter()
         while True:
             verdict = self._verdict(staged, self._home.memo.load())
             if verdict is not None:
@@ -108,12 +109,11 @@ class Chain:
                 if self._verdict(staged, memo) is not None:
                     continue
                 memo = self._after_turn_of_others(memo)
-                if not self._push(memo, deadline_s=deadline_s, last=unknown + 1 >= UNKNOWN_MAX):
-                    unknown += 1
+                self._push(memo, vain, deadline_s=deadline_s)
             finally:
                 self._home.pushing.release()
-            if unknown:
-                self._host.sleep(_NAP_S * (1 << unknown) * (0.5 + self._host.entropy(1)[0] / 256))
+            if vain:
+                self._host.sleep(self._nap_s(vain) * (0.5 + self._host.entropy(1)[0] / 512))
 
     def _take_push_lock(self, staged: Staged[R], *, deadline_s: float) -> None:
         try:
@@ -214,8 +214,8 @@ class Chain:
         why = f": {ended.why}" if ended is not None and ended.why else ""
         raise OutcomeUnknown(f"{self._remote.shown}: nobody knows whether it took the change{why}", hint=_LOST_HINT)
 
-    def _push(self, memo: Memo, *, deadline_s: float, last: bool) -> bool:
-        """Push all that waits. False when the answer was lost and the remote has not moved; `last` gives up then."""
+    def _push(self, memo: Memo, vain: Counter[Fate], *, deadline_s: float) -> None:
+        """Push all that waits. `vain` counts the pushes after which the remote is where it was; the last gives up."""
         oid, count, begun_ms = memo.tip, memo.waiting[-1].count, self._host.now().boot_ms
         # Some time is left to find out what became of it.
         push_s = PUSH_SHARE * max(0.0, deadline_s - self._host.monotonic_s())
@@ -226,24 +226,38 @@ class Chain:
             self._change(
                 lambda held: turns.after_push(_confirmed(held, state, count), begun_ms=begun_ms, now_ms=now_ms)
             )
-            return True
+            return
+        vain[pushed.fate] += 1
+        last = vain[pushed.fate] >= VAIN_MAX[pushed.fate]
         try:
             self._sync(deadline_s=deadline_s)
         except StoreUnavailable as error:
             if pushed.fate == "unknown" and not last:
-                return False
+                return
             # Whoever waits is told so now; else it would be pushed by whoever writes next, behind their backs. It may
             # have been part of an earlier push whose answer was lost, so that even a refused one settles nothing.
             self._end(LOST, why=f"{pushed.why}; {error}")
-            return False
+            return
         held = self._home.memo.load()
         if pushed.fate == "refused":
             self._refused(memo, held, why=pushed.why)
-        elif pushed.fate == "unknown" and held.known == memo.known:
+        elif held.known != memo.known:
+            vain.clear()
+        elif pushed.fate == "unknown":
+            self._change(lambda held: held.replace(doubt=True))
             if last:
                 self._end(LOST, why=pushed.why)
-            return False
-        return True
+        elif last or self._is_too_late(vain, begun_ms=begun_ms, deadline_s=deadline_s):
+            # Beaten by nobody: the ref is locked there, perhaps for good by a server that died.
+            self._end(REFUSED, why=pushed.why)
+
+    def _is_too_late(self, vain: Counter[Fate], *, begun_ms: int, deadline_s: float) -> bool:
+        """Whether another try like the last would not come to its end, after which nobody would know any more."""
+        took_s = (self._host.now().boot_ms - begun_ms) / 1000
+        return deadline_s - self._host.monotonic_s() < self._nap_s(vain) + took_s / PUSH_SHARE + _NAP_S
+
+    def _nap_s(self, vain: Counter[Fate]) -> float:
+        return _NAP_S * (1 << vain.total()) if vain else 0.0
 
     def _refused(self, memo: Memo, held: Memo, *, why: str) -> None:
         """The remote does not take it. Where it only minds a history that begins anew, that is not done again."""
@@ -256,7 +270,12 @@ class Chain:
         self._end(OVER)
 
     def _end(self, how: str, *, why: str = "") -> None:
-        self._change(lambda held: held.with_chain_ended(how, chain=self._home.memo.new_chain(), why=why))
+        def ended(held: Memo) -> Memo:
+            # A refusal says nothing of an earlier push whose answer was lost: that may still arrive.
+            known = LOST if held.doubt and how == REFUSED else how
+            return held.with_chain_ended(known, chain=self._home.memo.new_chain(), why=why)
+
+        self._change(ended)
 
     # What the remote has
 
@@ -271,7 +290,7 @@ class Chain:
         if state.commit == memo.known:
             return memo if memo.synced else memo.replace(synced=True)
         mine = head.writers.get(memo.writer)
-        latest = max(head.writers.values(), key=lambda writer: writer.at_ms, default=None)
+        latest = max(head.writers.values(), key=lambda writer: (writer.serial, writer.at_ms), default=None)
         if latest is not None and latest != mine:
             rivals = turns.rivals_in(head, writer=memo.writer)
             memo = memo.replace(rival_ms=self._host.now().boot_ms, rivals=rivals, streak=0)
@@ -279,7 +298,13 @@ class Chain:
         done = max(memo.done, mine.count) if mine is not None and mine.chain == memo.chain else memo.done
         left = tuple(one for one in memo.waiting if one.count > done)
         memo = memo.replace(
-            known=state.commit, serial=head.serial, identity=head.identity, synced=True, done=done, waiting=left
+            known=state.commit,
+            serial=head.serial,
+            identity=head.identity,
+            synced=True,
+            done=done,
+            waiting=left,
+            doubt=False,  # what was expected there is gone for ever: whatever is still under way is refused
         )
         if left and not goes_on:
             memo = memo.with_chain_ended(OVER, chain=self._home.memo.new_chain())
@@ -355,5 +380,11 @@ def _confirmed(memo: Memo, state: State, count: int) -> Memo:
     left = tuple(one for one in memo.waiting if one.count > count)
     head = state.head
     return memo.replace(
-        known=state.commit, serial=head.serial, identity=head.identity, done=count, waiting=left, synced=True
+        known=state.commit,
+        serial=head.serial,
+        identity=head.identity,
+        done=count,
+        waiting=left,
+        doubt=False,
+        synced=True,
     )

@@ -19,6 +19,8 @@ from sharedstate.masking import masked
 from sharedstate.values import Value
 
 STDERR_CHARACTERS_MAX: Final = 400
+_LOOK_S: Final = 0.2
+_REST_S: Final = 0.02
 PROTOCOLS: Final = "file:git:http:https:ssh"
 # Of the variables that begin with GIT_ these say how to reach a remote; all others could point git somewhere else.
 _KEPT: Final = frozenset(
@@ -63,6 +65,7 @@ def environment(given: Mapping[str, str], *, ssh: str = "") -> dict[str, str]:
         "GIT_ALLOW_PROTOCOL": PROTOCOLS,
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_DEFAULT_REF_FORMAT": "files",  # refs of our own repository are read and written here as files
         "LC_ALL": "C",
         "LANGUAGE": "",
     }
@@ -84,14 +87,33 @@ class Git:
         child = self._started(words)
         left_s = max(0.05, deadline_s - self._host.monotonic_s())
         try:
-            out, error = child.communicate(given, timeout=left_s)
-        except subprocess.TimeoutExpired:
-            stop(child)
-            return Answer(status=None, out=b"", error="")
+            told = self._told(child, given, self._host.monotonic_s() + left_s)
         except BaseException:
             stop(child)
             raise
-        return Answer(status=child.returncode, out=out, error=error.decode("utf-8", "replace"))
+        if told is None:
+            stop(child)
+            return Answer(status=None, out=b"", error="")
+        return Answer(status=child.returncode, out=told[0], error=told[1].decode("utf-8", "replace"))
+
+    def _told(self, child: subprocess.Popen[bytes], given: bytes, end_s: float) -> tuple[bytes, bytes] | None:
+        """What it wrote until it ended; None when it has not ended by `end_s`.
+
+        The end of the pipes does not count: a program that it left behind (ssh, for the next connection) may hold them.
+        """
+        unsent, ended = given or None, False
+        while True:
+            left_s = end_s - self._host.monotonic_s()
+            try:
+                return child.communicate(unsent, timeout=_REST_S if ended else max(0.0, min(_LOOK_S, left_s)))
+            except subprocess.TimeoutExpired as so_far:
+                if ended:
+                    for pipe in (child.stdout, child.stderr):
+                        _closed(pipe)
+                    return so_far.output or b"", so_far.stderr or b""
+                unsent, ended = None, child.poll() is not None
+                if not ended and left_s <= 0:
+                    return None
 
     def kept(self, *words: str) -> subprocess.Popen[bytes]:
         """A git that goes on answering; whoever starts it ends it with `stop`."""

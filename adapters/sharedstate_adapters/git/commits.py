@@ -67,10 +67,11 @@ class Commits:
     ) -> str:
         """A commit with `changes` upon `base`; with `squash` it has no parent: the history begins anew with it."""
         at_ms = self._host.now().at_ms
-        writers = base.head.writers | {writer: Writer(chain=chain, count=count, at_ms=at_ms)}
+        serial = base.head.serial + 1
+        writers = base.head.writers | {writer: Writer(chain=chain, count=count, at_ms=at_ms, serial=serial)}
         head = Head(
             identity=base.head.identity or self._host.entropy(16).hex(),
-            serial=base.head.serial + 1,
+            serial=serial,
             depth=1 if squash else base.head.depth + 1,
             writers=writers,
         )

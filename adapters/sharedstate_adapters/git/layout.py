@@ -48,11 +48,12 @@ class Stored(Value):
 
 
 class Writer(Value):
-    """The last commit of one machine that is in the state: of which chain, the how manieth, when."""
+    """The last commit of one machine that is in the state: of which chain, the how manieth, when, and its `serial`."""
 
     chain: str
     count: int
     at_ms: int
+    serial: int = 0
 
 
 class Head(Value):
@@ -165,11 +166,15 @@ def entry_of(line: bytes, *, what: str) -> Entry:
 
 
 def encode_head(head: Head) -> bytes:
-    """The bytes of `head.json`: of the writers those seen last."""
-    latest = sorted(head.writers.items(), key=lambda item: item[1].at_ms)[-WRITERS_MAX:]
-    writers = {name: [writer.chain, writer.count, writer.at_ms] for name, writer in latest}
+    """The bytes of `head.json`: of the writers those that wrote last, whatever their clocks say."""
+    latest = sorted(head.writers.items(), key=lambda item: (item[1].serial, item[1].at_ms))[-WRITERS_MAX:]
+    writers = {name: [writer.chain, writer.count, writer.at_ms, writer.serial] for name, writer in latest}
     envelope = {"schema": SCHEMA, "identity": head.identity, "serial": head.serial, "depth": head.depth}
     return jsonio.encode_line({**envelope, "writers": writers})
+
+
+def _writer(chain: Any, count: Any, at_ms: Any, serial: Any = 0, *_: Any) -> Writer:
+    return Writer(chain=str(chain), count=int(count), at_ms=int(at_ms), serial=int(serial))
 
 
 def decode_head(raw: bytes, *, what: str) -> Head:
@@ -180,7 +185,7 @@ def decode_head(raw: bytes, *, what: str) -> Head:
     if type(identity) is not str or type(serial) is not int or type(depth) is not int or type(told) is not dict:
         raise Corrupt(f"{what}: incomplete")
     try:
-        writers = {name: Writer(chain=str(one[0]), count=int(one[1]), at_ms=int(one[2])) for name, one in told.items()}
+        writers = {name: _writer(*one) for name, one in told.items()}
     except (TypeError, ValueError, IndexError, KeyError):
         raise Corrupt(f"{what}: writers cannot be read") from None
     return Head(identity=identity, serial=serial, depth=depth, writers=writers)

@@ -45,7 +45,8 @@ class Memo(Value):
 
     `known`: the commit last confirmed at the remote ("" none), with its `serial` and the state's `identity`; `synced`:
     the remote was asked at all. `chain`: the run of commits that builds upon `known`; `count` the number of its latest,
-    `done` of its latest that is applied, `waiting` those between. `ended`: the chains before. `writer`: this machine.
+    `done` of its latest that is applied, `waiting` those between; `doubt`: a push of some of them got no answer.
+    `ended`: the chains before. `writer`: this machine.
 
     For fairness between machines (`turns`), in boot time: how long the last push took (`push_ms`) and when it ended
     (`pushed_ms`), when something of another machine was last seen (`rival_ms`) and how many others wrote of late
@@ -62,6 +63,7 @@ class Memo(Value):
     count: int = 0
     done: int = 0
     waiting: tuple[Waiting, ...] = ()
+    doubt: bool = False
     ended: dict[str, Ended]
     keeps_history: bool = False
     unpacked: int = 0
@@ -81,7 +83,7 @@ class Memo(Value):
         """A memo that begins the chain `chain`; what waited in the one before ended so."""
         ended = dict(list(self.ended.items())[-ENDED_MAX + 1 :])
         ended[self.chain] = Ended(done=self.done, how=how, why=why)
-        return self.replace(chain=chain, waiting=(), ended=ended)
+        return self.replace(chain=chain, waiting=(), doubt=False, ended=ended)
 
 
 class MemoFile:

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from sharedstate.clock import Instant
 from sharedstate.errors import OutcomeUnknown, StoreUnavailable
+from sharedstate.host import Host
 from sharedstate.store import Entry
 from sharedstate.testing.contracts.workers import counts
+from sharedstate_adapters.git import layout
+from sharedstate_adapters.git.address import Address
+from sharedstate_adapters.git.chain import VAIN_MAX
 from sharedstate_adapters.git.remote import Pushed
 from sharedstate_adapters.git.store import GitStore
 from tests.integration.git.ground import REF, a_machine, bare_remote, git
@@ -236,6 +241,80 @@ def test_an_answer_lost_while_another_machine_squashes_is_still_told_apart(
     check(store, acknowledged=told)
     store.close()
     squasher.close()
+
+
+class SlowClock(Host):
+    """A machine whose clock is an hour behind."""
+
+    def now(self) -> Instant:
+        now = super().now()
+        return now.replace(at_ms=now.at_ms - 3_600_000)
+
+
+def test_a_machine_whose_clock_is_behind_is_not_forgotten_among_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the moments of clocks it was dropped at once, and what it did done twice after a lost answer."""
+    monkeypatch.setattr(layout, "WRITERS_MAX", 2)
+    remote = str(bare_remote(tmp_path))
+    others = [a_machine(remote, str(tmp_path / name)) for name in ("one", "two")]
+    told = [count(other) for other in others]
+    late = GitStore(Address(url=remote, ref=REF), folder=str(tmp_path / "late"), host=SlowClock())
+    push = late._remote.push
+
+    def loses(oid: str, *, expected: str, deadline_s: float) -> Pushed:
+        monkeypatch.setattr(late._remote, "push", push)
+        assert push(oid, expected=expected, deadline_s=deadline_s).fate == "applied"
+        told.append(count(others[0]))
+        return Pushed(fate="unknown", why="planted")
+
+    monkeypatch.setattr(late._remote, "push", loses)
+    told.append(count(late))
+    check(late, acknowledged=told)
+    for store in (late, *others):
+        store.close()
+
+
+def test_a_ref_that_is_locked_at_the_remote_is_told_as_refused_and_not_asked_for_without_a_pause(
+    tmp_path: Path, shim: Shim
+) -> None:
+    remote = bare_remote(tmp_path)
+    store = a_machine(str(remote), str(tmp_path / "one"), deadline_ms="1500")
+    told = [count(store)]
+    lock = remote / f"{REF}.lock"
+    lock.touch()
+    shim.plan("none", 0)
+    with pytest.raises(StoreUnavailable, match=r"refused.*failed to update ref") as caught:
+        count(store)
+    assert not isinstance(caught.value, OutcomeUnknown), "the remote has said that it did not take it"
+    assert shim.calls("push") <= VAIN_MAX["beaten"]
+    lock.unlink()
+    told.append(count(store))
+    check(store, acknowledged=told)
+    store.close()
+
+
+def test_a_refusal_settles_nothing_while_an_earlier_push_may_still_arrive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = str(bare_remote(tmp_path))
+    store = a_machine(remote, str(tmp_path / "one"))
+    told = [count(store)]
+    push, under_way = store._remote.push, list[str]()
+
+    def no_answer_then_refused(oid: str, *, expected: str, deadline_s: float) -> Pushed:
+        under_way.append(oid)
+        return Pushed(fate="unknown" if len(under_way) == 1 else "refused", why="planted")
+
+    monkeypatch.setattr(store._remote, "push", no_answer_then_refused)
+    with pytest.raises(OutcomeUnknown):
+        count(store)
+    assert push(under_way[0], expected=git(remote, "rev-parse", REF), deadline_s=store._deadline_s()).fate == "applied"
+    monkeypatch.setattr(store._remote, "push", push)
+    told.append(count(store))
+    assert told == [1, 3]
+    check(store, acknowledged=told, unknown=1)
+    store.close()
 
 
 def test_a_beaten_push_is_decided_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sharedstate.errors import StoreUnavailable
+from sharedstate_adapters.git.command import environment
 from tests.integration.git.ground import a_machine, bare_remote
 from tests.integration.git.test_faults import check, count
 
@@ -72,3 +73,26 @@ def test_ssh_is_never_asked_to_prompt(tmp_path: Path, monkeypatch: pytest.Monkey
     check(store, acknowledged=told)
     assert all("BatchMode=yes" in line for line in said.read_text().splitlines())
     store.close()
+
+
+def test_an_ssh_that_stays_for_the_next_connection_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a program keeps git's standard error open; its end must not be waited for."""
+    remote = bare_remote(tmp_path)
+    stand_in = tmp_path / "ssh"
+    stand_in.write_text(
+        '#!/bin/sh\nsetsid sleep 8 < /dev/null > /dev/null &\nfor last; do :; done\nexec sh -c "$last"\n'
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    store = a_machine(f"ssh://host.example{remote}", str(tmp_path / "one"), deadline_ms="4000")
+    began_s = time.monotonic()
+    told = [count(store), count(store)]
+    check(store, acknowledged=told)
+    assert time.monotonic() - began_s < 6
+    store.close()
+
+
+def test_the_configuration_of_a_person_does_not_change_how_our_own_repository_keeps_refs() -> None:
+    assert environment({"GIT_DEFAULT_REF_FORMAT": "reftable"})["GIT_DEFAULT_REF_FORMAT"] == "files"
