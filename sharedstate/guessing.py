@@ -158,9 +158,14 @@ class Attempt(Generic[T, L, C, S]):
         step.reckoned = True
         return None if step.change.is_empty or step.look.damage else step
 
-    def upon(self, seen: S, now_ms: int, told: dict[Name, S]) -> Step[T, L, C, S]:
-        """A decision upon a true look. Other records are guessed only where the server will find out about them."""
+    def upon(self, seen: S, now_ms: int, told: dict[Name, S], *, guessing: bool = True) -> Step[T, L, C, S]:
+        """A decision upon a true look. Other records are guessed only where the server will find out about them.
+
+        Never without `guessing`: for a server that does not compare, because it holds the record's lock.
+        """
         look = self._see(seen, now_ms)
+        if not guessing:
+            return self._run(look, seen, told, None)
         try:
             step = self._run(look, seen, told, self._memory)
             if not (step.guessed and step.change.is_empty):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sharedstate import jsonio
@@ -14,7 +15,9 @@ from sharedstate_adapters.postgres.line import Row
 from sharedstate_adapters.postgres.statements import Statements
 
 _HINT: Final = "look at the row of the record (docs/postgres-store.md, Tables); its value stays as it is"
-_OFF: Final = "off"
+# What the server holds of a record and its beat: revision, fence of the living ownership, value, fence, milliseconds.
+Seen = tuple[int | None, int | None, str | None, int | None, int | None]
+NOTHING: Final[Seen] = (None, None, None, None, None)
 
 
 def lock_number(*words: str) -> int:
@@ -79,20 +82,16 @@ class Place:
 
 
 class Look:
-    """What the server held when the record's lock was ours. `damage` says why the value cannot be read."""
+    """What the server held at one moment. `damage` says why the value cannot be read."""
 
-    __slots__ = ("beat", "confirms", "damage", "level", "live", "now", "revision", "text", "value")
+    __slots__ = ("damage", "now", "seen", "value")
 
-    def __init__(self, place: Place, row: Row, *, derived: bool) -> None:
-        at_ms, self.level, confirms, revision, live, text, fence, beat_ms = row
-        self.now = instant(at_ms)
-        self.confirms: bool = confirms != _OFF
-        self.text: str | None = text
-        self.revision: int = revision or 0
-        self.live: int | None = live
-        self.beat = beat_of(fence, beat_ms)
+    def __init__(self, place: Place, seen: Seen, now_ms: int, *, derived: bool) -> None:
+        self.seen = seen
+        self.now = instant(now_ms)
         self.damage = ""
         self.value: Document | None = None
+        text = seen[2]
         if text is None:
             return
         try:
@@ -107,83 +106,132 @@ class Look:
         """What a decision may know of it."""
         if self.value is None:
             return Snapshot(value=None, revision=0, beat=None, now=self.now)
-        beat = None if self.live is None else self.beat
-        return Snapshot(value=self.value, revision=self.revision, beat=beat, now=self.now)
+        revision, live, _, fence, at_ms = self.seen
+        beat = None if live is None else beat_of(fence, at_ms)
+        return Snapshot(value=self.value, revision=revision or 0, beat=beat, now=self.now)
 
 
 class Change:
-    """A checked decision as statements; `is_empty` when there is nothing to carry out.
+    """A checked decision, worked out for the server; `is_empty` when there is nothing to carry out.
 
-    `is_marked`: it must not be carried out twice, so its nonce goes with it. A beat alone may.
+    `is_marked`: it must not be carried out twice, so its nonce goes with it. A beat alone may. `after`: what there is
+    when it is done.
     """
 
-    __slots__ = ("_texts", "_values", "is_empty", "is_marked")
+    __slots__ = (
+        *("after", "at_ms", "events", "is_empty", "is_marked", "live"),
+        *("revision", "seen", "signs", "text", "transition", "writes"),
+    )
 
-    def __init__(
-        self,
-        sql: Statements,
-        place: Place,
-        look: Look,
-        decision: Decision[Any],
-        *,
-        nonce: str,
-        journal: str,
-        durable: bool,
-    ) -> None:
-        alive = None if look.value is None else look.live
+    def __init__(self, place: Place, look: Look, decision: Decision[Any]) -> None:
+        was_revision, was_live, was_text, was_fence, was_at_ms = self.seen = look.seen
+        alive = None if look.value is None else was_live
         check_decision(decision, alive=alive, what=place.what)
-        revision = 0 if look.value is None else look.revision
         write, live = decision.write, decision.live
-        events = [entry_bytes(event).decode() for event in decision.events]
-        self._texts: list[str] = []
-        self._values: list[Any] = []
-        self.is_empty = not events and (write is KEEP or (write is DELETE and look.text is None))
-        self.is_marked = bool(events) or write is not BEAT
-        if self.is_empty:
-            return
-        self._commit_mode(look, durable=durable and self.is_marked)
+        self.at_ms = look.now.at_ms
+        self.events = [entry_bytes(event).decode() for event in decision.events]
+        self.is_empty = not self.events and (write is KEEP or (write is DELETE and was_text is None))
+        self.is_marked = bool(self.events) or write is not BEAT
+        self.revision = 0 if look.value is None else was_revision or 0
+        self.live, self.text, self.writes, self.signs = live, "", "", ""
+        self.after = look.seen
+        fence, at_ms = was_fence, was_at_ms
         if isinstance(write, dict):
-            revision += 1
-            self._put(sql, place, look, live, (revision, live, record_bytes(write, what=place.what).decode()))
-            self._sign(sql, place, look, alive, live)
+            self.revision += 1
+            self.text = record_bytes(write, what=place.what).decode()
+            self.writes = "insert" if was_text is None else "update"
+            # A fence that was alive keeps its beat, a new one starts with one now.
+            if live is not None and live != alive:
+                self.signs = "+"
+            elif live is None and was_fence is not None:
+                self.signs = "-"
         elif write is DELETE:
-            self._add(sql.delete, *place.name)
-            self._add(sql.unbeat, *place.name)
-        elif write is BEAT and live is not None:
-            self._add(sql.beat, *place.name, live, look.now.at_ms)
-        if self.is_marked:
-            self._add(sql.mark, nonce)
-        if events:
-            count, transition = len(events), f"{place.what}@{revision}"
-            self._add(sql.log, journal, count, journal, count, look.now.at_ms, transition, events)
-            self._add(sql.notify, journal)
-
-    def message(self, bounds: str) -> tuple[str, list[Any]]:
-        """All statements of the second half of the transaction, and their values; `bounds` come first."""
-        return ";\n".join((bounds, *self._texts, "COMMIT")), self._values
-
-    def _add(self, text: str, *values: Any) -> None:
-        self._texts.append(text)
-        self._values += values
-
-    def _commit_mode(self, look: Look, *, durable: bool) -> None:
-        """What shall be durable is, also where the server's habit is otherwise; beats wait for no disk."""
-        if durable and not look.confirms:
-            self._add("SET LOCAL synchronous_commit = on")
-        elif not durable:
-            self._add("SET LOCAL synchronous_commit = off")
-
-    def _put(self, sql: Statements, place: Place, look: Look, live: int | None, row: tuple[Any, ...]) -> None:
-        if look.damage:
-            self._add(sql.keep, *place.name, look.revision, look.text)
-        if look.text is None:
-            self._add(sql.insert, *place.name, *row)
+            self.writes, self.signs = "delete", "-"
+        elif write is BEAT:
+            self.signs = "+"
+        if self.signs:
+            fence, at_ms = (live, self.at_ms) if self.signs == "+" else (None, None)
+        if self.writes == "delete":
+            self.after = NOTHING
+        elif self.writes:
+            self.after = (self.revision, live, self.text, fence, at_ms)
         else:
-            self._add(sql.update, *row, *place.name)
+            self.after = (*look.seen[:3], fence, at_ms)
+        self.transition = f"{place.what}@{self.revision}"
 
-    def _sign(self, sql: Statements, place: Place, look: Look, alive: int | None, live: int | None) -> None:
-        """A fence that was alive keeps its beat, a new one starts with one now."""
-        if live is not None and live != alive:
-            self._add(sql.beat, *place.name, live, look.now.at_ms)
-        elif live is None and look.beat is not None:
-            self._add(sql.unbeat, *place.name)
+
+def in_one(
+    place: Place,
+    change: Change,
+    others: Mapping[Place, Seen],
+    *,
+    level: int,
+    nonce: str,
+    journal: str,
+    channel: str,
+    not_after_ms: int,
+    wait_ms: int,
+    durable: bool,
+) -> list[Any]:
+    """The arguments of the function that compares and changes at once (`migrations/0002_change.sql`)."""
+    columns: list[Any] = [None] * 8  # no list is quicker than an empty one, or one of nothing
+    if others:
+        columns[:3] = zip(*[(other.lock, other.collection, other.key) for other in others], strict=True)
+    if any(seen != NOTHING for seen in others.values()):
+        columns[3:] = zip(*others.values(), strict=True)
+    return [
+        *(level, place.lock, place.collection, place.key, *change.seen),
+        *(None if column is None else list(column) for column in columns),
+        *(change.at_ms, not_after_ms, wait_ms, durable and change.is_marked),
+        *(change.writes, change.revision, change.live, change.text, change.signs),
+        nonce if change.is_marked else None,
+        *(journal, change.transition, change.events or None, channel),
+    ]
+
+
+def in_two(
+    sql: Statements,
+    place: Place,
+    look: Look,
+    change: Change,
+    *,
+    nonce: str,
+    journal: str,
+    durable: bool,
+    confirms: bool,
+) -> tuple[list[str], list[Any]]:
+    """The statements of the second half of a transaction that holds the record's lock, and their values.
+
+    `confirms`: whether the server's habit is to wait for the disk.
+    """
+    texts: list[str] = []
+    values: list[Any] = []
+
+    def add(text: str, *given: Any) -> None:
+        texts.append(text)
+        values.extend(given)
+
+    # What shall be durable is, also where the server's habit is otherwise; beats wait for no disk.
+    if durable and change.is_marked and not confirms:
+        add("SET LOCAL synchronous_commit = on")
+    elif not (durable and change.is_marked):
+        add("SET LOCAL synchronous_commit = off")
+    if look.damage and change.writes == "update":
+        add(sql.keep, *place.name, look.seen[0], look.seen[2])
+    if change.writes == "insert":
+        add(sql.insert, *place.name, change.revision, change.live, change.text)
+    elif change.writes == "update":
+        add(sql.update, change.revision, change.live, change.text, *place.name)
+    elif change.writes == "delete":
+        add(sql.delete, *place.name)
+    if change.signs == "+":
+        add(sql.beat, *place.name, change.live, change.at_ms)
+    elif change.signs == "-":
+        add(sql.unbeat, *place.name)
+    if change.is_marked:
+        add(sql.mark, nonce)
+    if change.events:
+        count = len(change.events)
+        add(sql.log, journal, count, journal, count, change.at_ms, change.transition, change.events)
+        add(sql.notify, journal)
+    return texts, values

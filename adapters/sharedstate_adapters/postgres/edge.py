@@ -13,7 +13,7 @@ from sharedstate.masking import masked
 _PASSING: Final = frozenset(("25P03", "57P01", "57P02", "57P03", "57P05", "53300", "40001", "40P01"))
 _UNDONE: Final = frozenset(("25P03", "40001", "40P01"))  # certainly without effect
 _BUSY: Final = frozenset(("55P03", "57014"))
-_ABSENT: Final = frozenset(("3F000", "42P01"))
+_ABSENT: Final = frozenset(("3F000", "42P01", "42883"))
 _REFUSED: Final = frozenset(("28000", "28P01", "3D000", "42501"))
 _TEXTS: Final = {
     "25006": ("the server is a standby, or read-only, and takes no changes", "use the primary's address"),

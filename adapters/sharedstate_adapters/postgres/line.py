@@ -16,6 +16,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from sharedstate.errors import BadSettings, DurabilityUnknown, NewerFormat, StoreUnavailable
+from sharedstate.host import Host
 from sharedstate.masking import ENCODED
 from sharedstate_adapters.postgres.address import Address
 from sharedstate_adapters.postgres.edge import Absent, Away, not_connected, shown, translated
@@ -28,6 +29,36 @@ _IDLE: Final = pq.TransactionStatus.IDLE
 _ONLY_HERE: Final = "01000"  # a commit that a time-out kept from waiting for a standby comes with such a warning
 Row = tuple[Any, ...]
 Dial = Callable[[float], "Line"]
+
+
+class ServerClock:
+    """The server's time, reckoned: never ahead of it as long as it is not set back, behind by what an answer takes.
+
+    It is never believed: what goes by it is refused by the server when it is ahead, or too late.
+    """
+
+    __slots__ = ("_ahead_s", "_host", "_newest_ms")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._ahead_s: float | None = None
+        self._newest_ms = 0
+
+    def heard(self, now_ms: int) -> int:
+        """A moment that the server has told just now, in Unix milliseconds."""
+        self._ahead_s = now_ms / 1000 - self._host.monotonic_s()
+        self._newest_ms = now_ms
+        return now_ms
+
+    def reckoned_ms(self) -> int | None:
+        """The server's time now in Unix milliseconds, not before the last that it told; None before the first."""
+        if self._ahead_s is None:
+            return None
+        return max(self._newest_ms, int((self._ahead_s + self._host.monotonic_s()) * 1000))
+
+    def forget(self) -> None:
+        """It was wrong: the server's clock was set. The next answer tells."""
+        self._ahead_s = None
 
 
 class Bounded(psycopg.Connection[Row]):
@@ -46,19 +77,18 @@ class Bounded(psycopg.Connection[Row]):
 class Line:
     """One connection. After an `Away` it is of no use any more.
 
-    `level`: of the server's tables, 0 for none. `ahead_ms`: how far the server's clock is before this machine's boot
-    clock, once it has been heard.
+    `level`: of the server's tables, 0 for none. `clock`: the server's time, for all connections to it.
     """
 
-    __slots__ = ("_connection", "_cursor", "_warnings", "ahead_ms", "level", "where")
+    __slots__ = ("_connection", "_cursor", "_warnings", "clock", "level", "where")
 
-    def __init__(self, connection: Bounded, *, where: str) -> None:
+    def __init__(self, connection: Bounded, *, clock: ServerClock, where: str) -> None:
         self._connection = connection
+        self.clock = clock
         self._cursor = psycopg.ClientCursor(connection)
         self._warnings: list[str] = []
         self.where = where
         self.level = 0
-        self.ahead_ms: int | None = None
         connection.add_notice_handler(partial(_note, self._warnings))  # no way back to here: a cycle would keep it open
 
     def open(self, level_query: str, level_known: int, timeout_s: float) -> None:
@@ -76,7 +106,9 @@ class Line:
                 hint="make one with ENCODING 'UTF8'",
             )
         try:
-            self.level = int(self.ask(level_query, (), timeout_s, what="connecting")[0][0] or 0)
+            level, now_ms = self.ask(level_query, (), timeout_s, what="connecting")[0]
+            self.level = int(level or 0)
+            self.clock.heard(int(now_ms))
         except Absent:
             self.level = 0
         check_level(self.level, level_known, where=self.where)
@@ -146,7 +178,7 @@ def check_level(level: int, level_known: int, *, where: str) -> None:
         raise NewerFormat(f"the tables at {where} are of level {level}; this version knows {level_known}")
 
 
-def dialer(address: Address, *, timeout_s: float, level_query: str, level_known: int) -> Dial:
+def dialer(address: Address, *, clock: ServerClock, timeout_s: float, level_query: str, level_known: int) -> Dial:
     """How connections to `address` are made; the kernel gives up a silent network after `timeout_s`.
 
     Raises `BadSettings` for what the client library does not know.
@@ -176,7 +208,7 @@ def dialer(address: Address, *, timeout_s: float, level_query: str, level_known:
             raise not_connected(error, where=address.shown) from None
         except OSError as error:
             raise Away(str(error), sent=False) from None
-        line = Line(connection, where=address.shown)
+        line = Line(connection, clock=clock, where=address.shown)
         try:
             line.open(level_query, level_known, min(timeout_s, limit_s))
         except Away as lost:

@@ -1,8 +1,9 @@
 """The SQL of a store, with its schema in every name. Values are bound by the client library, never put in here.
 
-A transition is two messages. `look` begins the transaction, waits for the record's lock, and only then, with a new
-statement and so a new snapshot, reads the record and the clock. `Change` writes and commits. Everybody takes first the
-record's lock, then the row of a journal, so nobody waits in a circle.
+A transition is one message, the call of a function that compares what was decided upon and changes it. Where many want
+one record it is two: `look` begins a transaction, waits for the record's lock, and only then, with a new statement and
+so a new snapshot, reads the record and the clock; then it is written and committed. Everybody takes first the record's
+lock, then the row of a journal, so nobody waits in a circle.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ class Statements:
 
         self.schema = schema
         self.channel = channel
-        self.level = named("SELECT max(version) FROM $migrations")
+        self.level = named("SELECT max(version), #now FROM $migrations")
         self.now = f"SELECT {NOW_MS}"
         self.lock = "SELECT pg_advisory_xact_lock(%s)"
         self.look = named(_LOOK)
+        self.change = named(_CHANGE)
         self.applied = named("SELECT result FROM $nonces WHERE nonce = %s")
         self.get = named(_RECORD + " WHERE r.collection = %s AND r.key = %s")
         self.page = named(_RECORD + " WHERE r.collection = %s AND r.key > %s ORDER BY r.key LIMIT %s")
@@ -79,6 +81,11 @@ r.revision, r.live, r.value, b.fence, b.at_ms
 FROM (SELECT %s::text AS collection, %s::text AS key) p
 LEFT JOIN $records r ON r.collection = p.collection AND r.key = p.key
 LEFT JOIN $beats b ON b.collection = p.collection AND b.key = p.key"""
+
+# Values are put into the text by the client library, so what may be null or empty says what it is.
+_CHANGE: Final = """SELECT * FROM $change(%s, %s, %s, %s, %s, %s, %s, %s, %s,
+%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[],
+%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s)"""
 
 _ENTRIES: Final = """SELECT sequence, at_ms, record, value FROM $entries
 WHERE journal = %s AND sequence > %s ORDER BY sequence LIMIT %s"""

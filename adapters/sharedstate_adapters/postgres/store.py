@@ -2,8 +2,8 @@
 
     SHARED_STATE_URL=postgresql://USER@HOST/DATABASE?schema=NAME
 
-A transition is one transaction under an advisory lock of its record, in two messages: lock and look, write and commit.
-The decision is made in between. Time is the server's. docs/postgres-store.md has the guarantees, roles and deployment.
+A transition is one transaction under an advisory lock of its record, mostly in one message, in two where many want the
+record (`transitions`). Time is the server's. docs/postgres-store.md has the guarantees, roles and deployment.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sharedstate.findings import Finding
     from sharedstate.settings import Settings
     from sharedstate_adapters.postgres.ear import Ears
-    from sharedstate_adapters.postgres.line import Dial, Line, Row
+    from sharedstate_adapters.postgres.line import Dial, Line, Row, ServerClock
     from sharedstate_adapters.postgres.migrator import Migration
     from sharedstate_adapters.postgres.wire import Patience, Wire
 
@@ -53,9 +53,12 @@ class PostgresStore:
     `DurabilityUnknown`. The first write makes the tables.
     """
 
+    optimistic: Final = True
+
     def __init__(
         self,
         dial: Dial,
+        clock: ServerClock,
         *,
         address: Address,
         sql: Statements,
@@ -71,12 +74,12 @@ class PostgresStore:
         self.address = address
         self.sql = sql
         self._host = host
+        self._clock = clock
         self._patience_s = patience_s
         self._wire: Wire = Wire(dial, host=host, where=address.shown)
         self._ears: Ears = Ears(self._wire, sql, host=host)
         self._writer = Writer(self._wire, sql, steps=steps, host=host, where=address.shown)
         self._relaxed = relaxed
-        self._deciding: set[int] = set()
         self._pid = host.pid()
 
     @classmethod
@@ -84,7 +87,7 @@ class PostgresStore:
         """The store of a URL (docs/postgres-store.md); nobody is asked yet. Raises `BadSettings`."""
         address = read_address(url)
         try:
-            from sharedstate_adapters.postgres.line import dialer
+            from sharedstate_adapters.postgres.line import ServerClock, dialer
             from sharedstate_adapters.postgres.migrator import shipped
             from sharedstate_adapters.postgres.wire import ANSWER_SHARE
         except ModuleNotFoundError as error:
@@ -94,9 +97,18 @@ class PostgresStore:
             ) from None
         patience_s = settings.lock_timeout_ms / 1000
         sql, steps = Statements(address.schema, address.channel), shipped()
-        dial = dialer(address, timeout_s=patience_s / ANSWER_SHARE, level_query=sql.level, level_known=len(steps))
+        answer_s, clock = patience_s / ANSWER_SHARE, ServerClock(host)
+        dial = dialer(address, clock=clock, timeout_s=answer_s, level_query=sql.level, level_known=len(steps))
         relaxed = settings.durability == "relaxed"
-        return cls(dial, address=address, sql=sql, steps=steps, host=host, patience_s=patience_s, relaxed=relaxed)
+        return cls(
+            *(dial, clock),
+            address=address,
+            sql=sql,
+            steps=steps,
+            host=host,
+            patience_s=patience_s,
+            relaxed=relaxed,
+        )
 
     # Reading
 
@@ -104,13 +116,17 @@ class PostgresStore:
         """The server's time."""
         from sharedstate_adapters.postgres.change import instant
 
-        return instant(self._read(self.sql.now, (), what="the server's time")[0][0])
+        return instant(self._clock.heard(self._read(self.sql.now, (), what="the server's time")[0][0]))
 
     def get(self, collection: str, key: str) -> Versioned | None:
-        """The current record. Raises `Corrupt`."""
+        """The current record. Raises `Corrupt`. What a decision reads is compared when it is carried out."""
         from sharedstate_adapters.postgres.change import versioned
 
         key = check_record(collection, key)
+        if (sight := self._writer.mind.deciding.get(get_ident())) is not None:
+            self._check_process()
+            seen = sight.look((collection, key))
+            return None if seen[2] is None else versioned((key, *seen), collection=collection)
         rows = self._read(self.sql.get, (collection, key), what=f"{collection}/{key}")
         return versioned(rows[0], collection=collection) if rows else None
 
@@ -164,9 +180,10 @@ class PostgresStore:
         durability: Durability = "full",
         derived: bool = False,
     ) -> T:
-        """Lock, look, decide here, write and commit. A lost answer is looked for, nothing is ever done twice.
+        """Decide here, and change all at once if nothing happened in between. A lost answer is looked for.
 
-        `decide` may take half of the operation's time; then the server ends the transaction, and it runs again.
+        Nothing is ever done twice. Where others want the record, too, its lock is waited for before the decision, which
+        may take half of the operation's time; then the server ends the transaction, and it runs again.
         Raises `StoreBusy` when others hold the record until the end of the operation's time, `Corrupt`, and what every
         write may raise.
         """
@@ -178,7 +195,7 @@ class PostgresStore:
         durable = durability == "full" and not self._relaxed
         return self._writer.transact(
             place,
-            lambda snapshot: self._decided(decide, snapshot),
+            decide,
             self._patience(),
             journal=journal,
             durable=durable,
@@ -239,6 +256,7 @@ class PostgresStore:
         if self._host.pid() == self._pid:
             self._ears.close()
             self._wire.close()
+            self._writer.mind.memory.clear()
 
     # Inside
 
@@ -248,22 +266,13 @@ class PostgresStore:
 
     def _begin_write(self, what: str) -> None:
         self._check_process()
-        if get_ident() in self._deciding:
+        if get_ident() in self._writer.mind.deciding:
             raise InvalidInput(f"{what}: a decision must not write to the store: it may run several times")
 
     def _patience(self) -> Patience:
         from sharedstate_adapters.postgres.wire import Patience
 
         return Patience(self._host, limit_s=self._patience_s)
-
-    def _decided(self, decide: Callable[[Snapshot], Decision[T]], snapshot: Snapshot) -> Decision[T]:
-        """`decide`, with this thread marked, so that a write from inside is refused."""
-        thread = get_ident()
-        self._deciding.add(thread)
-        try:
-            return decide(snapshot)
-        finally:
-            self._deciding.discard(thread)
 
     def _read(self, text: str, values: Sequence[Any], *, what: str) -> list[Row]:
         """The rows of a statement that only reads; none where there are no tables yet."""

@@ -7,40 +7,38 @@ there, or it never will be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from sharedstate.errors import OutcomeUnknown, SharedStateError, StoreBusy, StoreUnavailable
+from sharedstate.errors import StoreBusy
 from sharedstate.host import Host
 from sharedstate.store import Decision, Entry, Snapshot, T, check_continues
-from sharedstate_adapters.postgres.change import Change, Look, Place
+from sharedstate_adapters.postgres.change import Place
 from sharedstate_adapters.postgres.edge import BUSY_HINT, Absent, Away, Taken
-from sharedstate_adapters.postgres.line import Line, check_level
+from sharedstate_adapters.postgres.line import Line
 from sharedstate_adapters.postgres.migrator import Migration, apply, plan
-from sharedstate_adapters.postgres.statements import BEGIN, Statements, bounds, bounds_of_idleness
+from sharedstate_adapters.postgres.statements import BEGIN, Statements, bounds
+from sharedstate_adapters.postgres.transitions import (
+    AT_ONCE_MAX,
+    KEPT_S,
+    Mind,
+    Terms,
+    Transition,
+    doubt,
+    idleness,
+    server_ms,
+)
 from sharedstate_adapters.postgres.wire import Patience, Wire
 
-KEPT_S: Final = 3600  # how long the mark of a change stays; no operation is under way longer
 PRUNED_MAX: Final = 5000
 _PRUNE_EVERY: Final = 1000
 _LOAD_BYTES_MAX: Final = 4 * 1024 * 1024
-_SERVER_SHARE: Final = 900  # ms of a second: the server gives up a little before we do, so that its answer is heard
-
-
-class _Attempt:
-    """One operation over all its tries: what was sent last, and when, in the server's time, the first was."""
-
-    __slots__ = ("began_ms", "decision", "nonce")
-
-    def __init__(self, nonce: str) -> None:
-        self.nonce = nonce
-        self.decision: Decision[Any] | None = None
-        self.began_ms = 0
 
 
 class Writer:
-    """Carries out changes through a `Wire`."""
+    """Carries out changes through a `Wire`. `at_once_max`: how often without waiting for a record's lock."""
+
+    at_once_max = AT_ONCE_MAX
 
     def __init__(self, wire: Wire, sql: Statements, *, steps: Sequence[Migration], host: Host, where: str) -> None:
         self._wire = wire
@@ -49,6 +47,7 @@ class Writer:
         self._host = host
         self._where = where
         self._written = 0
+        self.mind = Mind()
 
     def transact(
         self,
@@ -61,27 +60,20 @@ class Writer:
         derived: bool,
     ) -> T:
         """Look, decide, change; see `PostgresStore.transact`."""
-        attempt = _Attempt(self._nonce())
+        terms = Terms(
+            sql=self._sql,
+            level=len(self._steps),
+            where=self._where,
+            nonce=self._nonce(),
+            journal=journal,
+            durable=durable,
+            derived=derived,
+        )
+        transition = Transition(place, decide, terms, self.mind, patience)
 
         def work(line: Line) -> T:
             self._prepare(line, patience)
-            if self._was_applied(line, place, attempt, patience):
-                assert attempt.decision is not None
-                return attempt.decision.result  # type: ignore[no-any-return]  # it was made by `decide`
-            look = Look(place, self._look(line, place, patience), derived=derived)
-            check_level(look.level, len(self._steps), where=self._where)
-            attempt.decision = None
-            decision = decide(look.snapshot)
-            change = Change(self._sql, place, look, decision, nonce=attempt.nonce, journal=journal, durable=durable)
-            if change.is_empty:
-                line.roll_back()
-                return decision.result
-            if change.is_marked:
-                attempt.decision = decision
-                attempt.began_ms = attempt.began_ms or look.now.at_ms
-            text, values = change.message(bounds(_server_ms(patience.commit_s)))
-            line.ask(text, values, patience.commit_s, what=place.what, changes=True)
-            return decision.result
+            return transition.run(line, at_once_max=self.at_once_max)
 
         result = self._until_done(work, patience, what=place.what)
         self._now_and_then(patience)
@@ -96,21 +88,20 @@ class Writer:
             nonlocal sent
             self._prepare(line, patience)
             if sent:
-                with _doubt(what):
+                with doubt(what):
                     found = line.ask(sql.applied, (nonce,), patience.left_s, what=what)
                 if found:
                     return int(found[0][0])
             for _ in range(2):
-                ahead_ms = line.ahead_ms if line.ahead_ms is not None else self._heard(line, patience)
-                not_after_ms = ahead_ms + self._host.now().boot_ms + int(patience.left_s * 1000)
-                message = f"{BEGIN}; {bounds(_server_ms(patience.commit_s))}; {sql.notify}; {sql.mark_result}; COMMIT"
+                not_after_ms = self._time(line, patience) + int(patience.left_s * 1000)
+                message = f"{BEGIN}; {bounds(server_ms(patience.commit_s))}; {sql.notify}; {sql.mark_result}; COMMIT"
                 values = (journal, journal, 1, not_after_ms, journal, text, nonce)
-                with _doubt(what, only_if=sent):
+                with doubt(what, only_if=sent):
                     sent = True
                     told = line.ask(message, values, patience.commit_s, what=what, changes=True)
                 if told:
                     return int(told[0][0])
-                line.ahead_ms = None  # late; or the server's clock was set: it is asked, and then believed
+                line.clock.forget()  # late; or the server's clock was set: it is asked, and then believed
             raise StoreBusy(f"{what}: the server got the request too late", hint=BUSY_HINT)
 
         sequence = self._until_done(work, patience, what=what)
@@ -127,9 +118,9 @@ class Writer:
         def work(line: Line) -> int:
             nonlocal sent
             self._prepare(line, patience)
-            begin = f"{BEGIN}; {bounds(_server_ms(patience.left_s))}; {self._idleness(patience)}"
+            begin = f"{BEGIN}; {bounds(server_ms(patience.left_s))}; {idleness(patience)}"
             text = f"{begin}; {sql.make_head}; {sql.hold_head}"
-            with _doubt(what, only_if=sent):
+            with doubt(what, only_if=sent):
                 last = int(line.ask(text, (journal, journal), patience.left_s, what=what)[0][0])
                 if sent and line.ask(sql.applied, (nonce,), patience.left_s, what=what):
                     line.roll_back()
@@ -150,7 +141,7 @@ class Writer:
 
     def prune(self, patience: Patience) -> None:
         """Remove marks that nobody can ask for any more, a bounded number; nothing where there are no tables."""
-        limit = bounds(_server_ms(patience.left_s))
+        limit = bounds(server_ms(patience.left_s))
 
         def work(line: Line) -> None:
             if line.level:
@@ -186,34 +177,12 @@ class Writer:
         if line.level < len(self._steps):
             apply(line, self._sql, self._steps, patience.left_s)
 
-    def _look(self, line: Line, place: Place, patience: Patience) -> tuple[Any, ...]:
-        """Begin the transaction, take the record's lock, then read; in one message, each a statement of its own."""
-        sql = self._sql
-        begin = f"{BEGIN}; {bounds(_server_ms(patience.left_s))}; {self._idleness(patience)}"
-        text = f"{begin}; {sql.lock}; {sql.look}"
-        row = line.ask(text, (place.lock, *place.name), patience.left_s, what=place.what)[0]
-        line.ahead_ms = row[0] - self._host.now().boot_ms
-        return row
-
-    def _heard(self, line: Line, patience: Patience) -> int:
-        at_ms = int(line.ask(self._sql.now, (), patience.answer_s, what="the server's time")[0][0])
-        line.ahead_ms = at_ms - self._host.now().boot_ms  # asked before: never too far ahead
-        return line.ahead_ms
-
-    def _was_applied(self, line: Line, place: Place, attempt: _Attempt, patience: Patience) -> bool:
-        """Whether an earlier try, whose answer was lost, was carried out. Its lock is waited for first."""
-        if attempt.decision is None:
-            return False
-        sql = self._sql
-        begin = f"{BEGIN}; {bounds(_server_ms(patience.left_s))}; {self._idleness(patience)}"
-        text = f"{begin}; {sql.lock}; {sql.now}"
-        with _doubt(place.what):
-            now_ms = line.ask(text, (place.lock,), patience.left_s, what=place.what)[0][0]
-            found = line.ask(sql.applied, (attempt.nonce,), patience.left_s, what=place.what)
-            line.roll_back()
-            if not found and now_ms - attempt.began_ms > KEPT_S * 500:
-                raise StoreUnavailable("its answer was lost too long ago")
-        return bool(found)
+    def _time(self, line: Line, patience: Patience) -> int:
+        now_ms = line.clock.reckoned_ms()
+        if now_ms is None:
+            answer = line.ask(self._sql.now, (), patience.answer_s, what="the server's time")
+            now_ms = line.clock.heard(int(answer[0][0]))
+        return now_ms
 
     def _until_done(self, work: Callable[[Line], T], patience: Patience, *, what: str) -> T:
         """`work`, again where a connection was lost, tables have to be made, or a mark was found."""
@@ -234,30 +203,9 @@ class Writer:
         if self._written % _PRUNE_EVERY == 0:
             self.prune(patience)
 
-    def _idleness(self, patience: Patience) -> str:
-        return bounds_of_idleness(max(1, int(patience.limit_s * 500)))
-
     def _nonce(self) -> str:
         raw = self._host.entropy(16).hex()
         return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
-
-
-@contextmanager
-def _doubt(what: str, *, only_if: bool = True) -> Generator[None]:
-    """What fails in here leaves an earlier try, whose answer was lost, in doubt."""
-    try:
-        yield
-    except SharedStateError as error:
-        if not only_if:
-            raise
-        raise OutcomeUnknown(
-            f"{what}: an answer was lost, and whether it was carried out is not known: {error}",
-            hint="read the state again before acting; it was carried out wholly or not at all",
-        ) from None
-
-
-def _server_ms(limit_s: float) -> int:
-    return max(1, int(limit_s * _SERVER_SHARE))
 
 
 def _pieces(rows: Sequence[tuple[int, int, str, str]]) -> list[list[tuple[int, int, str, str]]]:

@@ -11,6 +11,7 @@ import pytest
 from sharedstate.testing.proxy import FaultProxy
 from sharedstate.values import Value
 from sharedstate_adapters.postgres.store import PostgresStore
+from sharedstate_adapters.postgres.writing import Writer
 from tests.integration.postgres.stores import postgres_store
 from tests.integration.stores.postgres import postgres_url, schema_url
 
@@ -25,6 +26,14 @@ class Lane(Value):
     proxy: FaultProxy
     url: str
     straight: str
+
+
+@pytest.fixture(params=["at once", "locked"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of a transition, one after the other: compared by the server, and decided under the record's lock."""
+    if request.param == "locked":
+        monkeypatch.setattr(Writer, "at_once_max", 0)
+    return str(request.param)
 
 
 @pytest.fixture

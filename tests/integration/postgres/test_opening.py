@@ -150,7 +150,7 @@ def test_reading_makes_no_tables_and_the_first_write_does() -> None:
     assert (list(store.scan("tasks")), list(store.read("log")), store.collections()) == ([], [], [])
     assert store.upkeep() == []
     assert store.watch("log", after=0, timeout_s=0.01) is False
-    assert store.migrate(plan=True) == ["0001 state"]
+    assert store.migrate(plan=True) == ["0001 state", "0002 change"]
     assert "postgres_tables" in {finding.code for finding in store.checkup() if finding.severity == "warn"}
     assert rows(postgres_url(), TABLES, schema) == []
     assert rows(postgres_url(), "SELECT to_regnamespace(%s) IS NULL", schema) == [(True,)]
@@ -189,7 +189,7 @@ def test_of_four_processes_that_migrate_at_once_one_does_it() -> None:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
     told = sorted(worker.communicate("go\n", timeout=60)[0].strip() for worker in workers)
-    assert sum(line.startswith("['0001 state']") for line in told) == 1, told
+    assert sum(line.startswith("['0001 state', '0002 change']") for line in told) == 1, told
     assert sorted(int(line.rpartition(" ")[2]) for line in told) == [1, 2, 3, 4]
 
 
@@ -198,11 +198,11 @@ def test_migrations_go_on_from_where_the_server_is_and_fail_as_a_whole(monkeypat
     old = postgres_store(url)
     old.transact("tasks", "T-1", writes({"n": 1}))
     schema = old.address.schema
-    more = Migration(version=2, name="more", text="CREATE TABLE more (n int);")
-    broken = Migration(version=3, name="broken", text="CREATE TABLE most (n int); SELECT 1 / 0;")
+    more = Migration(version=3, name="more", text="CREATE TABLE more (n int);")
+    broken = Migration(version=4, name="broken", text="CREATE TABLE most (n int); SELECT 1 / 0;")
     monkeypatch.setattr(migrator, "shipped", lambda: (*shipped(), more, broken))
     store = postgres_store(url)
-    assert store.migrate(plan=True) == ["0002 more", "0003 broken"]
+    assert store.migrate(plan=True) == ["0003 more", "0004 broken"]
     with pytest.raises(SharedStateError):
         store.migrate(plan=False)
     assert ("more",) not in rows(postgres_url(), TABLES, schema)

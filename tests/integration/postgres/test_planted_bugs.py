@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,8 @@ from sharedstate.clock import Instant
 from sharedstate.errors import StoreError
 from sharedstate.store import Decision, Snapshot
 from sharedstate.testing.contracts.steps import in_threads, increments, writes
+from sharedstate_adapters.postgres import transitions
+from sharedstate_adapters.postgres.migrator import shipped
 from sharedstate_adapters.postgres.statements import Statements
 from sharedstate_adapters.postgres.store import PostgresStore
 from sharedstate_adapters.postgres.wire import Patience
@@ -22,6 +27,9 @@ from tests.integration.postgres.test_lost_answers import (
     test_a_hint_wakes_at_once as hint_wakes,
 )
 from tests.integration.postgres.test_lost_answers import (
+    test_a_request_that_arrives_after_its_sender_gave_up_is_refused as gives_up,
+)
+from tests.integration.postgres.test_lost_answers import (
     test_a_transition_that_is_cut_anywhere_happens_once_and_is_told as is_cut,
 )
 from tests.integration.postgres.test_lost_answers import (
@@ -30,6 +38,7 @@ from tests.integration.postgres.test_lost_answers import (
 from tests.integration.postgres.test_server import (
     test_a_client_that_stands_still_in_its_decision_blocks_nobody_for_long as stands_still,
 )
+from tests.integration.stores import comparing
 from tests.integration.stores.places import new_place
 from tests.integration.stores.test_clocks import (
     test_a_host_clock_that_is_off_by_an_hour_neither_kills_nor_immortalises_a_claim as clocks_are_off,
@@ -77,7 +86,55 @@ def failed_transitions_leave_no_gap(lane: Lane, folder: Path) -> None:
 def cut_transitions_happen_once(lane: Lane, folder: Path) -> None:
     """Lost answers of transitions."""
     del folder
-    is_cut(lane, "down", 3, uncounted)
+    is_cut(lane, "", "down", 3, uncounted)
+
+
+def the_late_are_refused(lane: Lane, folder: Path) -> None:
+    """Requests that arrive after their sender has given up."""
+    del folder
+    gives_up(lane, "at once", uncounted)
+
+
+def both_ways_know_of_each_other(lane: Lane, folder: Path) -> None:
+    """Who holds the lock of a record while he decides, and who compares, count on one record."""
+    del folder
+    lane.judge.transact("counters", "c", writes({"count": 0}))
+    slow, quick = postgres_store(lane.straight), postgres_store(lane.straight)
+    slow._writer.at_once_max = 0
+    inside, done = threading.Event(), threading.Event()
+
+    def stands(snapshot: Snapshot) -> Decision[int]:
+        inside.set()
+        done.wait(0.5)
+        return increments(snapshot)
+
+    def counts() -> None:
+        assert inside.wait(10)
+        quick.transact("counters", "c", increments)
+        done.set()
+
+    in_threads([partial(slow.transact, "counters", "c", stands), counts])
+    held = lane.judge.get("counters", "c")
+    assert held is not None
+    assert held.value == {"count": 2}
+
+
+def a_renewal_is_noticed(lane: Lane, folder: Path) -> None:
+    """A beat."""
+    del folder
+    comparing.renewal_is_noticed(lane.store, lane.judge)
+
+
+def a_deletion_is_noticed(lane: Lane, folder: Path) -> None:
+    """Another record of the same revision."""
+    del folder
+    comparing.deletion_is_noticed(lane.store, lane.judge)
+
+
+def another_record_is_noticed(lane: Lane, folder: Path) -> None:
+    """What a decision read beside its record."""
+    del folder
+    comparing.change_of_another_record_is_noticed(lane.store, lane.judge)
 
 
 def late_appends_happen_once(lane: Lane, folder: Path) -> None:
@@ -90,6 +147,21 @@ def hints_come(lane: Lane, folder: Path) -> None:
     """NOTIFY."""
     del folder
     hint_wakes(lane)
+
+
+def hints_of_transitions_come(lane: Lane, folder: Path) -> None:
+    """NOTIFY of a transition's events."""
+    del folder
+    lane.judge.append("events", {"n": 1})
+    took_s: list[float] = []
+    for number in range(1, 6):
+        timer = threading.Timer(0.1, lambda: lane.judge.transact("tasks", "T", writes({}, events=[{"n": 1}])))
+        timer.start()
+        began_s = time.monotonic()
+        assert lane.store.watch("events", after=number, timeout_s=30) is True
+        took_s.append(time.monotonic() - began_s)
+        timer.join()
+    assert sorted(took_s)[2] < 0.6, "hints come sooner than the look of each second"
 
 
 def the_stopped_block_nobody(lane: Lane, folder: Path) -> None:
@@ -124,25 +196,28 @@ def sql(**texts: Callable[[str], str]) -> Plant:
 
 def host_clock(patch: pytest.MonkeyPatch) -> None:
     """Decisions by the clock of the machine."""
-    decided = PostgresStore._decided
+    transact = PostgresStore.transact
 
     def by_host(
-        self: PostgresStore, decide: Callable[[Snapshot], Decision[object]], snapshot: Snapshot
-    ) -> Decision[object]:
-        now = Instant(at_ms=self._host.now().at_ms, boot_ms=0, boot_id="")
-        return decided(self, decide, snapshot.replace(now=now))
+        self: PostgresStore, collection: str, key: str, decide: Callable[[Snapshot], Decision[Any]], **options: Any
+    ) -> Any:
+        def decides(snapshot: Snapshot) -> Decision[Any]:
+            now = Instant(at_ms=self._host.now().at_ms, boot_ms=0, boot_id="")
+            return decide(snapshot.replace(now=now))
 
-    patch.setattr(PostgresStore, "_decided", by_host)
+        return transact(self, collection, key, decides, **options)
+
+    patch.setattr(PostgresStore, "transact", by_host)
 
 
 def endless_idleness(patch: pytest.MonkeyPatch) -> None:
     """No bound for those who fall silent in a transaction."""
 
-    def unbound(self: Writer, patience: Patience) -> str:
-        del self, patience
+    def unbound(patience: Patience) -> str:
+        del patience
         return "SELECT 1"
 
-    patch.setattr(Writer, "_idleness", unbound)
+    patch.setattr(transitions, "idleness", unbound)
 
 
 def _locked_too_late(text: str) -> str:
@@ -187,16 +262,63 @@ PLANTED: dict[str, tuple[Plant, Check]] = {
 
 @pytest.mark.parametrize("name", sorted(PLANTED))
 def test_a_planted_bug_is_found(name: str, lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the statements of those who wait for the record's lock."""
     plant, check = PLANTED[name]
+    monkeypatch.setattr(Writer, "at_once_max", 0)
     plant(monkeypatch)
     planted = lane.replace(store=postgres_store(lane.url, lock_timeout_ms=4_000), judge=postgres_store(lane.straight))
     with pytest.raises((AssertionError, StoreError)):
         check(planted, tmp_path)
 
 
-CHECKS: list[Check] = list(dict.fromkeys(check for _, check in PLANTED.values()))
+REVISION = "AND revision IS NOT DISTINCT FROM was_revision AND live IS NOT DISTINCT FROM was_live"
+VALUE = "AND value IS NOT DISTINCT FROM was_value"
+BEATS = "AND fence IS NOT DISTINCT FROM was_fence AND at_ms IS NOT DISTINCT FROM was_at_ms"
+IN_TIME = "now_ms BETWEEN moment_ms AND not_after_ms"
+WAIT = "least(wait_ms, not_after_ms - now_ms + 1)"
+FUNCTION: dict[str, tuple[list[tuple[str, str]], Check]] = {
+    "no comparison": ([(REVISION, ""), (VALUE, ""), (BEATS, "")], no_update_is_lost),
+    "only revisions compared": ([(VALUE, "")], a_deletion_is_noticed),
+    "beats not compared": ([(BEATS, "")], a_renewal_is_noticed),
+    "others not compared": ([(" AND others_same", "")], another_record_is_noticed),
+    "lock not asked for": ([("pg_try_advisory_xact_lock(the_lock)", "true")], both_ways_know_of_each_other),
+    "late requests carried out": ([(IN_TIME, "true"), (WAIT, "wait_ms")], the_late_are_refused),
+    "no nonce written": ([("IF the_nonce IS NOT NULL", "IF false")], cut_transitions_happen_once),
+    "no hint": ([("PERFORM pg_notify(the_channel, the_journal);", "")], hints_of_transitions_come),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTION))
+def test_a_bug_planted_in_the_function_is_found(name: str, lane: Lane, tmp_path: Path) -> None:
+    texts, check = FUNCTION[name]
+    text = shipped()[1].text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+    for right, wrong in texts:
+        assert text.count(right) == 1, right
+        text = text.replace(right, wrong)
+    rows(lane.straight, f'SET search_path TO "{lane.judge.address.schema}"; {text}')
+    with pytest.raises((AssertionError, StoreError)):
+        check(lane, tmp_path)
+
+
+CHECKS: list[Check] = list(dict.fromkeys(check for _, check in (*PLANTED.values(), *FUNCTION.values())))
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_without_a_bug_none_is_found(check: Check, lane: Lane, tmp_path: Path) -> None:
     check(lane, tmp_path)
+
+
+@pytest.mark.parametrize("check", list(dict.fromkeys(check for _, check in PLANTED.values())))
+def test_without_a_bug_none_is_found_under_the_lock(
+    check: Check, lane: Lane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Writer, "at_once_max", 0)
+    check(lane, tmp_path)
+
+
+def test_nothing_is_told_from_memory(lane: Lane) -> None:
+    comparing.nothing_is_told_from_memory(lane.store, lane.judge)
+
+
+def test_nothing_is_told_from_a_guess_about_another_record(lane: Lane) -> None:
+    comparing.nothing_is_told_from_a_guess_about_another_record(lane.store, lane.judge)

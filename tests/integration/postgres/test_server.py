@@ -153,8 +153,9 @@ def test_a_server_that_forgets_commits_is_told_to_keep_ours(server: PostgresServ
     assert seen == ["records on", "records off"] * 2 + ["records on", "beats on", "beats off"]
 
 
+@pytest.mark.usefixtures("way")
 def test_a_client_that_stands_still_in_its_decision_blocks_nobody_for_long(lane: Lane) -> None:
-    """The server ends its session; when it goes on it decides again, upon what the other has left."""
+    """Under the lock the server ends its session; when it goes on it decides again, upon what the other has left."""
     slow, other = postgres_store(lane.straight, lock_timeout_ms=1_200), lane.judge
     inside, go_on, calls = threading.Event(), threading.Event(), list[int]()
 

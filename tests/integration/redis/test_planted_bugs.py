@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
 from sharedstate.errors import StoreBusy
-from sharedstate.host import Host
-from sharedstate.store import Decision, Snapshot
-from sharedstate.testing.contracts.steps import beats, in_threads, increments, removes, writes
+from sharedstate.testing.contracts.steps import in_threads, increments, writes
 from sharedstate_adapters.redis import store as store_module
 from sharedstate_adapters.redis.clock import ServerClock
 from sharedstate_adapters.redis.scripts import Script
@@ -29,6 +26,7 @@ from tests.integration.redis.test_lost_answers import (
 from tests.integration.redis.test_lost_answers import (
     test_an_append_that_is_cut_at_any_byte_happens_once_and_tells_its_sequence as append_is_cut,
 )
+from tests.integration.stores import comparing
 from tests.integration.stores.places import new_place, redis_url
 from tests.integration.stores.test_clocks import (
     test_a_host_clock_that_is_off_by_an_hour_neither_kills_nor_immortalises_a_claim as clocks_are_off,
@@ -58,64 +56,21 @@ def no_update_is_lost(lane: Lane, folder: Path) -> None:
 
 
 def a_renewal_in_between_is_noticed(lane: Lane, folder: Path) -> None:
-    """A takeover that was decided upon an old beat must be decided anew when the holder has renewed meanwhile."""
+    """A beat."""
     del folder
-    lane.store.transact("tasks", "T-1", writes({"owner": "a"}, live=1))
-    seen: list[Snapshot] = []
-
-    def takes_over(snapshot: Snapshot) -> Decision[None]:
-        seen.append(snapshot)
-        if len(seen) == 1:
-            Host().sleep(0.005)
-            lane.judge.transact("tasks", "T-1", beats(1))
-        return Decision(result=None, write={"owner": "b"}, live=2)
-
-    lane.store.transact("tasks", "T-1", takes_over)
-    assert len(seen) == 2, "the renewal was acknowledged and not seen"
-    assert seen[0].beat != seen[1].beat
+    comparing.renewal_is_noticed(lane.store, lane.judge)
 
 
 def a_deletion_in_between_is_noticed(lane: Lane, folder: Path) -> None:
-    """Deleted and made anew is at revision 1 again, and still another record."""
+    """Another record of the same revision."""
     del folder
-    lane.store.transact("tasks", "T-1", writes({"owner": "a"}))
-    seen: list[Snapshot] = []
-
-    def decides(snapshot: Snapshot) -> Decision[None]:
-        seen.append(snapshot)
-        if len(seen) == 1:
-            lane.judge.transact("tasks", "T-1", removes)
-            lane.judge.transact("tasks", "T-1", writes({"owner": "b"}))
-        return Decision(result=None, write={"owner": "c"})
-
-    lane.store.transact("tasks", "T-1", decides)
-    assert [snapshot.value for snapshot in seen] == [{"owner": "a"}, {"owner": "b"}]
+    comparing.deletion_is_noticed(lane.store, lane.judge)
 
 
 def another_record_that_changes_is_noticed(lane: Lane, folder: Path) -> None:
-    """What a decision has read of another record still holds when it is carried out, an absent one included."""
+    """What a decision read beside its record."""
     del folder
-    lane.store.now()
-    changes: list[Callable[[Snapshot], Decision[Any]]] = [writes({"n": 7}, live=7), beats(7), writes({"n": 8}), removes]
-    for number, change in enumerate(changes):
-        seen = _archived_as_seen(lane, f"T-{number}", change)
-        assert len(seen) == 2, "the other record has changed and was not compared"
-        assert seen[1] == lane.judge.get("archive", "T-1") != seen[0]
-
-
-def _archived_as_seen(lane: Lane, key: str, change: Callable[[Snapshot], Decision[Any]]) -> list[object]:
-    """What each run of a decision saw of another record, which is changed during the first."""
-    seen: list[object] = []
-
-    def decides(snapshot: Snapshot) -> Decision[None]:
-        seen.append(lane.store.get("archive", "T-1"))
-        if len(seen) == 1:
-            Host().sleep(0.005)
-            lane.judge.transact("archive", "T-1", change)
-        return Decision(result=None, write={"n": snapshot.revision})
-
-    lane.store.transact("tasks", key, decides)
-    return seen
+    comparing.change_of_another_record_is_noticed(lane.store, lane.judge)
 
 
 def only_marks_and_beats_expire(lane: Lane, folder: Path) -> None:
@@ -222,33 +177,8 @@ def test_ages_told_by_the_clock_of_the_host_are_found(
 
 
 def test_nothing_is_told_from_memory(lane: Lane) -> None:
-    """What is remembered may be old: neither a refusal nor an error comes from it."""
-    lane.store.transact("tasks", "T-1", writes({"n": 1}))
-    lane.judge.transact("tasks", "T-1", writes({"n": 2}, live=1))
-
-    def refuses_the_old(snapshot: Snapshot) -> Decision[int]:
-        if snapshot.revision == 1:
-            raise ZeroDivisionError
-        return Decision(result=snapshot.revision)
-
-    assert lane.store.transact("tasks", "T-1", refuses_the_old) == 2
-    lane.judge.transact("tasks", "T-1", writes({"n": 3}, live=1))
-    assert lane.store.transact("tasks", "T-1", lambda snapshot: Decision(result=snapshot.revision)) == 3
-    lane.judge.transact("tasks", "T-1", writes({"n": 4}, live=1))
-    lane.store.transact("tasks", "T-1", beats(1))
-    assert lane.store.transact("tasks", "T-1", writes({"n": 5})) == 4
+    comparing.nothing_is_told_from_memory(lane.store, lane.judge)
 
 
 def test_nothing_is_told_from_a_guess_about_another_record(lane: Lane) -> None:
-    lane.judge.transact("archive", "T-1", writes({"fence": 7}))
-
-    def refuses_what_is_new(snapshot: Snapshot) -> Decision[int]:
-        del snapshot
-        archived = lane.store.get("archive", "T-1")
-        if archived is None:
-            raise ZeroDivisionError
-        return Decision(result=archived.value["fence"])
-
-    assert lane.store.transact("tasks", "T-1", refuses_what_is_new) == 7
-    lane.judge.transact("archive", "T-1", writes({"fence": 8}))
-    assert lane.store.transact("tasks", "T-1", refuses_what_is_new) == 8
+    comparing.nothing_is_told_from_a_guess_about_another_record(lane.store, lane.judge)

@@ -152,9 +152,9 @@ def fresh() -> str:
 
 def test_migrating_by_hand_tells_its_steps(shell: Shell, fresh: str) -> None:
     planned = shell("store migrate --plan --url", fresh).document
-    assert (planned["plan"], planned["steps"]) == (True, ["0001 state"])
-    assert shell.text("store migrate --plan --url", fresh).out == "would apply 0001 state\n"
-    assert shell.text("store migrate --url", fresh).out == "applied 0001 state\n"
+    assert (planned["plan"], planned["steps"]) == (True, ["0001 state", "0002 change"])
+    assert shell.text("store migrate --plan --url", fresh).out == "would apply 0001 state\nwould apply 0002 change\n"
+    assert shell.text("store migrate --url", fresh).out == "applied 0001 state\napplied 0002 change\n"
     assert shell("store migrate --url", fresh).document["steps"] == []
     assert "needs no migrations" in shell.text("store migrate").out
 
