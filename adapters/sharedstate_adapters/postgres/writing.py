@@ -152,7 +152,7 @@ class Writer:
 
     def forget(self, trial: str, patience: Patience) -> None:
         """Remove the collection and the journal of a self-test; nothing where there are no tables."""
-        limit = bounds(_server_ms(patience.left_s))
+        limit = bounds(server_ms(patience.left_s))
 
         def work(line: Line) -> None:
             if line.level:
