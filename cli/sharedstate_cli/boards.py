@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sharedstate.clock import iso_of_ms
+from sharedstate.clock import Instant, iso_of_ms
 from sharedstate.errors import EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_NOT_FOUND, EXIT_OK, EXIT_RETRY, SharedStateError
 from sharedstate.sync.board import Failed, Fault, Item, Parked
 from sharedstate.sync.cycle import LIST, MEMORY, STORE
@@ -140,9 +140,10 @@ def fault_report(error: Exception, *, board: str) -> Report:
     return Report(code=1, document={**document, "board": board}, problems=(f"unexpected {text}",))
 
 
-def status_report(status: SyncStatus, *, board: str, waiting: tuple[Waiting, ...], now_ms: int) -> Report:
+def status_report(status: SyncStatus, *, board: str, waiting: tuple[Waiting, ...], now: Instant) -> Report:
     """Where syncing stands on this machine. Asks the board nothing."""
-    resume_ms = status.resume_ms if status.resume_ms > now_ms else _NEVER_MS
+    pause_ms = status.pause_ms(now)
+    resume_ms = now.at_ms + pause_ms if pause_ms else _NEVER_MS
     document = {
         "ok": True,
         "board": board,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sharedstate.clock import iso_of_ms
+from sharedstate.clock import Instant, iso_of_ms
 from sharedstate.errors import SharedStateError, StoreUnavailable
 from sharedstate.store import Document
 from sharedstate.sync.board import Distrust, Failed, Fault, Listing, Parked
@@ -26,13 +26,15 @@ MEMORY: Final = "(memory)"
 class Cycle:
     """One cycle under way. Everything that counts is told to it; nothing is written here.
 
-    `stop` is asked between items.
+    `stop` is asked between items. `now` is this machine's own clock, by which it pauses and by which a board names
+    moments; `now_ms`, in a cycle that got so far, that of the shared store. They may differ by any amount.
     """
 
     def __init__(
-        self, *, now_ms: int, status: SyncStatus, dry_run: bool, stop: Callable[[], bool] = lambda: False
+        self, *, now: Instant, status: SyncStatus, dry_run: bool, stop: Callable[[], bool] = lambda: False
     ) -> None:
-        self.now_ms = now_ms
+        self.now = now
+        self.now_ms = now.at_ms
         self.status = status
         self.dry_run = dry_run
         self.parked_board = 0
@@ -78,7 +80,7 @@ class Cycle:
         self._count("failures")
 
     def failed_here(self, task: str, error: SharedStateError) -> None:
-        """One task failed on this side. The third failure of a store in a row is the store's, and raised again."""
+        """One task failed on this side. Where it is the third in a row whose store is away, that is raised again."""
         self._store_failures = self._store_failures + 1 if isinstance(error, StoreUnavailable) else 0
         if self._store_failures >= STORE_FAILURES_MAX:
             raise error
@@ -157,6 +159,7 @@ class Cycle:
         clean = is_whole and not self._errors and not self.parked_board
         failed_in_row = 0 if clean else self.status.failed_in_row + bool(self._errors)
         pause_ms = _pause_ms(failed_in_row)
+        resume_ms = max(self.parked_board, pause_ms and self.now.at_ms + pause_ms)
         counters = dict(self.status.counters)
         for name, count in self._counts.items():
             counters[name] = counters.get(name, 0) + count
@@ -164,7 +167,8 @@ class Cycle:
         return self.status.replace(
             **(place if is_whole else {}),
             damage="",
-            resume_ms=max(self.parked_board, pause_ms and self.now_ms + pause_ms),
+            resume_ms=resume_ms,
+            resume_from=self.now if resume_ms else None,
             failed_in_row=failed_in_row,
             cycles=self.status.cycles + 1,
             last_ms=self.now_ms,

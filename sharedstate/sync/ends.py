@@ -102,7 +102,7 @@ class Ends:
         """Count what went wrong with one item, and let it wait."""
         if isinstance(answer, Parked):
             (cycle.paced if answer.alone else cycle.rate_limited)(answer)
-            self.park(cycle, task, answer.until_ms - cycle.now_ms, answer.reason, counts=False)
+            self.park(cycle, task, answer.until_ms - cycle.now.at_ms, answer.reason, counts=False)
         elif isinstance(answer, Conflict):
             self.park(cycle, task, delay_ms(tries, task=task, now_ms=cycle.now_ms), "the board moves on", look=True)
         elif answer.kind == "gone":

@@ -43,13 +43,14 @@ class Engine:
         try:
             status = memory.status()
         except SharedStateError as error:
-            cycle = Cycle(now_ms=memory.now_ms(), status=SyncStatus(), dry_run=dry_run)
+            cycle = Cycle(now=memory.now(), status=SyncStatus(), dry_run=dry_run)
             cycle.broken(error)
             return cycle.report(board=self._board.name, waiting=0)
-        cycle = Cycle(now_ms=memory.now_ms(), status=status, dry_run=dry_run, stop=stop)
-        if cycle.now_ms < status.resume_ms:
+        cycle = Cycle(now=memory.now(), status=status, dry_run=dry_run, stop=stop)
+        pause_ms = status.pause_ms(cycle.now)
+        if pause_ms:
             return cycle.report(
-                board=self._board.name, waiting=self._waiting_count(), skipped_until_ms=status.resume_ms
+                board=self._board.name, waiting=self._waiting_count(), skipped_until_ms=cycle.now.at_ms + pause_ms
             )
         try:
             self._turn(cycle, memory)

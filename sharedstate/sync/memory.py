@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from sharedstate.clock import Instant, age_between
 from sharedstate.errors import Corrupt, NewerFormat
 from sharedstate.store import DELETE, Decision, Document, Snapshot, Store, Unreadable, Versioned
 from sharedstate.sync.board import Item
@@ -82,8 +83,9 @@ class Waiting(Value):
 class SyncStatus(Value):
     """How syncing goes: where it stands, counters since the beginning, the last 20 errors.
 
-    `resume_ms`: no request before this moment (rate limit, or backoff after five failed cycles in a row). `full_ms`:
-    when the whole board was last listed. `damage`: why what was kept of it could not be read, so that all begins anew.
+    `resume_ms`: no request before this moment (rate limit, or backoff after five failed cycles in a row), as seen from
+    `resume_from`, both by this machine's clock. `full_ms`: when the whole board was last listed. `damage`: why what was
+    kept of it could not be read, so that all begins anew.
     """
 
     cursor: str | None = None
@@ -97,6 +99,14 @@ class SyncStatus(Value):
     counters: Mapping[str, int] = {}
     errors: tuple[Document, ...] = ()
     damage: str = ""
+    resume_from: Instant | None = None
+
+    def pause_ms(self, now: Instant) -> int:
+        """How long no request is made yet, 0 when they may be. A step of the wall clock changes nothing about it."""
+        if self.resume_from is None:
+            return max(0, self.resume_ms - now.at_ms)
+        age = age_between(since=self.resume_from, now=now, skew_ms=0)
+        return 0 if age.future else max(0, self.resume_ms - self.resume_from.at_ms - age.ms)
 
 
 class Memory:
@@ -117,9 +127,9 @@ class Memory:
         """The same memory, for reading only."""
         return Memory(self._store, board=self._board, frozen=True)
 
-    def now_ms(self) -> int:
-        """The clock of the machine-local store, in Unix milliseconds."""
-        return self._store.now().at_ms
+    def now(self) -> Instant:
+        """The clock of the machine-local store."""
+        return self._store.now()
 
     def known(self, task: str) -> Known | None:
         """What is known of the task, or None."""
@@ -240,6 +250,8 @@ def _load_waiting(task: str, document: Document) -> Waiting | None:
 def dump_status(status: SyncStatus) -> Document:
     """The status as a JSON object."""
     kept = {name: value for name, value in status.fields().items() if name != "damage"}
+    paused = status.resume_from
+    kept["resume_from"] = None if paused is None else paused.fields()
     return {**kept, "counters": dict(status.counters), "errors": list(status.errors[-ERRORS_MAX:])}
 
 
@@ -247,6 +259,7 @@ def load_status(document: Document) -> SyncStatus:
     """The status in a JSON object written by `dump_status`; raises `Corrupt`."""
     kept: dict[str, Any] = {name: document[name] for name in dump_status(SyncStatus()) if name in document}
     cursor, counters, errors = kept.pop("cursor", None), kept.pop("counters", {}), kept.pop("errors", [])
+    paused = kept.pop("resume_from", None)
     if not (cursor is None or isinstance(cursor, str)):
         raise Corrupt("sync status: cursor is not text")
     if not all(is_count(value) for value in kept.values()):
@@ -255,7 +268,16 @@ def load_status(document: Document) -> SyncStatus:
         raise Corrupt("sync status: counters are not whole numbers")
     if not isinstance(errors, list) or not all(map(_is_error, errors)):
         raise Corrupt("sync status: errors are not what was written")
-    return SyncStatus(cursor=cursor, counters=counters, errors=tuple(errors), **kept)
+    resume_from = None if paused is None else _load_instant(paused)
+    return SyncStatus(cursor=cursor, counters=counters, errors=tuple(errors), resume_from=resume_from, **kept)
+
+
+def _load_instant(document: object) -> Instant:
+    told = document if isinstance(document, dict) else {}
+    at_ms, boot_ms, boot_id = (told.get(name) for name in ("at_ms", "boot_ms", "boot_id"))
+    if not (isinstance(at_ms, int) and isinstance(boot_ms, int) and isinstance(boot_id, str)):
+        raise Corrupt("sync status: resume_from is no moment")
+    return Instant(at_ms=at_ms, boot_ms=boot_ms, boot_id=boot_id)
 
 
 def _is_error(value: object) -> bool:

@@ -96,7 +96,7 @@ class Push:
             self._ends.memory.unpark(task)
             return
         if self._cycle.parked_board:
-            wait_ms = self._cycle.parked_board - self._cycle.now_ms
+            wait_ms = self._cycle.parked_board - self._cycle.now.at_ms
             self._ends.park(self._cycle, task, wait_ms, "rate limit", counts=False)
             return
         found = item if item is not None and item.updated_ms >= wait.seen_ms else self._find(task, wait)

@@ -127,7 +127,7 @@ def _status(session: Session) -> Report:
     board = board_name(session)
     memory = Memory(state.local_store, board=board, frozen=True)
     waiting = tuple(sorted(memory.waiting(), key=lambda one: (one.not_before_ms, one.task)))
-    return status_report(memory.status(), board=board, waiting=waiting, now_ms=state.host.now().at_ms)
+    return status_report(memory.status(), board=board, waiting=waiting, now=state.host.now())
 
 
 @contextmanager

@@ -36,6 +36,7 @@ def spoil(machine: Machine, collection: str, key: str, **wrong: Any) -> None:
         {"cursor": 7},
         {"journal_after": "1"},
         {"resume_ms": -1},
+        {"resume_from": {"at_ms": "1"}},
         {"cycles": None},
         {"counters": [1]},
         {"counters": {"pulled": "many"}},
