@@ -1,4 +1,4 @@
-"""Shared services whose owner stands in a store of each kind: seen from elsewhere, started once, stopped by the owner."""
+"""Services whose owner stands in a store of each kind: seen from elsewhere, started once, stopped by the owner."""
 
 from __future__ import annotations
 
