@@ -25,7 +25,9 @@ class GitDaemon:
         return f"git://127.0.0.1:{self.port}/remote.git"
 
     def start(self) -> None:
-        """Start it (again) on its folder and port."""
+        """Start it (again) on its folder and port. What a kill left locked is freed, as its operator would do."""
+        for lock in (self.folder / "remote.git").rglob("*.lock"):
+            lock.unlink()
         argv = [
             *("git", "daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={self.port}"),
             *(f"--base-path={self.folder}", "--export-all", "--enable=receive-pack", "--max-connections=100"),

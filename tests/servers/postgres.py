@@ -82,9 +82,15 @@ class PostgresServer:
                 time.sleep(0.1)
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster; its children end when they notice."""
+        """SIGKILL, to the postmaster and its children, who else would serve on until they notice."""
         assert self._running is not None
+        pids = _children_of(self._running.pid)
         self._running.kill()
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
 
     def stop(self) -> None:
         """End it and remove its folder."""
@@ -101,6 +107,17 @@ class PostgresServer:
                 return sock.recv(1) == b"R"
         except OSError:
             return False
+
+
+def _children_of(parent: int) -> list[int]:
+    found: list[int] = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(folder.name))
+        except OSError:
+            continue  # it has just ended
+    return found
 
 
 def given_url() -> str | None:

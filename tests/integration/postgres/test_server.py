@@ -36,46 +36,24 @@ def server() -> Iterator[PostgresServer]:
     made.stop()
 
 
-def test_a_killed_server_loses_nothing_acknowledged_and_its_clients_go_on(
+def test_a_killed_session_loses_nothing_acknowledged_and_its_clients_go_on(
     server: PostgresServer, tmp_path: Path, counted: Counted
 ) -> None:
-    """Four processes count while the server, or one of its sessions, is killed: each count is told once, and kept."""
+    """Four processes count while sessions of the server are killed, after which it ends all others and recovers."""
     place = Place(name="postgres", url=f"{server.url}?schema=killed", folder=str(tmp_path))
-    judge, longest_s = postgres_store(place.url), 0.0
-    with Crew(place, "count_up", size=4, count=150, key="c") as crew:
+    judge = postgres_store(place.url)
+    with Crew(place, "count_up", size=4, count=100, key="c") as crew:
         crew.start()
-        for round_ in range(4):
+        for _ in range(3):
             for owner in crew.owners:
                 crew.listen(owner, 15)
-            if round_ % 2:
-                pid = rows(server.url, "SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'sharedstate'")
-                os.kill(pid[0][0], signal.SIGKILL)  # the server ends all sessions and recovers
-            else:
-                server.kill()
-                gone_s = time.monotonic()
-                server.start()
-                longest_s = max(longest_s, time.monotonic() - gone_s)
+            pid = rows(server.url, "SELECT max(pid) FROM pg_stat_activity WHERE application_name = 'sharedstate'")
+            os.kill(pid[0][0], signal.SIGKILL)
         said = list(chain.from_iterable(crew.finish().values()))
     told = sorted(one for one in said if isinstance(one, int))
-    if longest_s < 1.5:
-        assert len(told) == 600, "a restart of less than two seconds is waited out"
     assert told == list(range(1, len(told) + 1)), "a count was lost, told twice, or carried out although it had failed"
     check_counts(judge, len(told))
     counted(len(told))
-
-
-def test_a_server_that_is_gone_is_told_soon_and_found_again(server: PostgresServer) -> None:
-    store = postgres_store(f"{server.url}?schema=gone")
-    assert store.transact("counters", "c", counted_on) == 1
-    server.kill()
-    for call in (lambda: store.get("counters", "c"), lambda: store.transact("counters", "c", counted_on)):
-        began_s = time.monotonic()
-        with pytest.raises(StoreUnavailable) as caught:
-            call()
-        assert time.monotonic() - began_s < 4, "nobody is there: that is not waited for until the end"
-        assert "not known" not in str(caught.value)
-    server.start()
-    assert store.transact("counters", "c", counted_on) == 2
 
 
 @pytest.fixture

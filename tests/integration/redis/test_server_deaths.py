@@ -6,18 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from itertools import chain
-from pathlib import Path
 
 import pytest
 import redis
 
 from sharedstate.errors import DurabilityUnknown, StoreUnavailable
 from sharedstate_adapters.redis.store import RedisStore
-from tests.integration.redis.conftest import Counted
 from tests.integration.redis.stores import check_counts, command, counted_on, redis_store
-from tests.integration.stores.crew import Crew
-from tests.integration.stores.places import Place
 from tests.servers.lifetime import ServerChild, free_port, server_folder
 from tests.servers.redis import RedisServer, binary
 
@@ -30,41 +25,6 @@ def server() -> Iterator[RedisServer]:
     made = RedisServer(fsync="always")
     yield made
     made.stop()
-
-
-def test_a_killed_server_loses_nothing_acknowledged_and_its_clients_go_on(
-    server: RedisServer, tmp_path: Path, counted: Counted
-) -> None:
-    """Four processes count while the server is killed five times: each count is told once, and kept."""
-    place = Place(name="redis", url=f"{server.url}?prefix=killed", folder=str(tmp_path))
-    with Crew(place, "count_up", size=4, count=600, key="c") as crew:
-        crew.start()
-        for _ in range(5):
-            for owner in crew.owners:
-                crew.listen(owner, 15)
-            server.kill()
-            time.sleep(0.05)
-            server.start()
-        said = list(chain.from_iterable(crew.finish().values()))
-    told = sorted(one for one in said if isinstance(one, int))
-    assert said == [one for one in said if isinstance(one, int)], "a restart of less than two seconds is waited out"
-    assert told == list(range(1, 2401)), "a count was lost, told twice, or carried out although it had failed"
-    check_counts(redis_store(place.url), 2400)
-    counted(2400)
-
-
-def test_a_server_that_is_gone_is_told_soon_and_found_again(server: RedisServer) -> None:
-    store = redis_store(f"{server.url}?prefix=gone")
-    assert store.transact("counters", "c", counted_on) == 1
-    server.kill()
-    for call in (lambda: store.get("counters", "c"), lambda: store.transact("counters", "c", counted_on)):
-        began_s = time.monotonic()
-        with pytest.raises(StoreUnavailable) as caught:
-            call()
-        assert time.monotonic() - began_s < 4, "nobody is there: that is not waited for until the end"
-        assert "not known" not in str(caught.value)
-    server.start()
-    assert store.transact("counters", "c", counted_on) == 2
 
 
 def test_a_server_that_stands_still_is_waited_for(server: RedisServer) -> None:

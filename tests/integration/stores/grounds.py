@@ -18,6 +18,7 @@ class Server(Protocol):
     """What a test does to a server."""
 
     port: int
+    folder: Path
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -175,7 +175,7 @@ def check_race(race: StoreRace, state: SharedState) -> Counter[str]:
 
     `state` is a judge's. Returns how many operations of each kind were acknowledged, and `all` of them.
     """
-    operations, steps = race.operations(), steps_of(race)
+    operations, steps = race.operations(), steps_of(race.histories)
     entries = list(state.events())
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1)), "the journal has a gap"
     assert violations_in_journal(entries) == []
@@ -206,10 +206,10 @@ def lines_of(state: SharedState, entries: list[Entry]) -> dict[str, list[str]]:
     return lines
 
 
-def steps_of(race: Race) -> list[Step]:
+def steps_of(histories: Iterable[Path]) -> list[Step]:
     """Every write and look of every racer."""
     found: list[Step] = []
-    for history in race.histories:
+    for history in histories:
         known: dict[int, dict[str, Any]] = {}
         for line in history.read_text().splitlines() if history.exists() else ():
             told = json.loads(line)
