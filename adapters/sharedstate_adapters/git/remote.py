@@ -17,6 +17,7 @@ Fate = Literal["applied", "beaten", "refused", "unknown"]
 SEEN: Final = "refs/sharedstate/seen"
 _OID = re.compile(r"[0-9a-f]{40}")
 _REJECTED = re.compile(r"^!\t[^\t]*\t(.*)$", re.MULTILINE)
+_LOCK = re.compile(r"cannot lock ref[^\n]*")
 _TAKEN = re.compile(r"^[ +*=]\t", re.MULTILINE)
 # What a server says when another was first; all else that it rejects is a refusal.
 _BEATEN: Final = (
@@ -133,7 +134,8 @@ class Remote:
 def _rejection(reason: str, answer: Answer) -> Pushed:
     text = masked(reason, characters_max=200)
     if any(words in reason for words in _BEATEN):
-        return Pushed(fate="beaten", why=text)
+        lock = _LOCK.search(answer.error)
+        return Pushed(fate="beaten", why=text if lock is None else f"{text}: {masked(lock[0], characters_max=300)}")
     return Pushed(fate="refused", why=f"{text}: {answer.said}")
 
 
