@@ -47,8 +47,8 @@ def _shown(setting: Setting, value: Any) -> Any:
         return SECRET
     if isinstance(value, tuple):
         return tuple(masked(item) for item in value)
-    if setting.name == "url" and isinstance(value, str) and value and "://" not in value:
-        return SECRET  # no address: nobody knows which part of it is secret
+    if setting.name == "url" and isinstance(value, str) and value and ("://" not in value or len(value.split()) > 1):
+        return SECRET  # no address, or one with a blank in it: nobody knows which part of it is secret
     return masked(value) if isinstance(value, str) else value
 
 

@@ -229,3 +229,11 @@ def test_config_show_tells_no_password_of_an_address(shell: Shell, monkeypatch: 
     told += shell("config show").out + shell.text("config show").out
     assert "example.org" in told
     assert "hunter2" not in told
+
+
+def test_config_show_tells_no_part_of_a_password_with_a_blank(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARED_STATE_URL", "redis://u:hunter2 hunter3@host/0")
+    monkeypatch.setenv("SHARED_STATE_HEARTBEAT_INTERVAL_MS", "200000")
+    broken = shell.text("config show")
+    assert broken.code == 78
+    assert "hunter" not in broken.out + broken.err
