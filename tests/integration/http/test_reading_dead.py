@@ -43,9 +43,9 @@ def test_gateways_that_say_nothing_share_the_time_of_a_look(settings: Settings, 
     began_s = time.monotonic()
     seen = inbox.unread("desk/bob")
     took_s = time.monotonic() - began_s
-    assert took_s < PATIENCE_S + 1.0, "and not the time of three"
+    assert took_s < 2 * PATIENCE_S, "and not the time of three"
     assert seen.count == 0
-    assert all(f"{url}: no answer within 0.7 s" in seen.unknown for url in hanging)
+    assert [url in seen.unknown for url in hanging] == [True] * 3
 
 
 def test_a_gateway_found_dead_by_any_process_is_not_asked_and_stays_unknown(settings: Settings) -> None:
