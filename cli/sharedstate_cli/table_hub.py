@@ -19,6 +19,7 @@ HUB_SCHEMAS: Final = (
     "hub-event",
     "hub-gap",
     "hub-health",
+    "hub-outage",
     "hub-recorded",
     "hub-lessons",
     "hub-usage",
@@ -124,7 +125,8 @@ HUB: Final[tuple[Command, ...]] = (
                 name="timeout", flags=("--timeout",), kind="duration", about="Stop after this long; default: Ctrl-C."
             ),
         ),
-        details="With --json one object a line, each with the cursor to go on from; a gap comes with a snapshot. Exit "
+        details="With --json one object a line, each with the cursor to go on from; a gap comes with a snapshot. "
+        "While the shared store is away it says so, tells what happens on this machine, and afterwards the rest. Exit "
         "code 75: --count was not reached within --timeout.",
     ),
     Command(

@@ -8,16 +8,16 @@ from typing import Any, Final
 from sharedstate import jsonio
 from sharedstate.errors import Corrupt, InvalidInput, StoreError
 from sharedstate.host import Host
+from sharedstate.hub.cursors import NOW, read_cursor
 from sharedstate.hub.ends import Ends
-from sharedstate.hub.model import EVENT_BYTES_MAX, JOURNAL, Gap, HubEvent, Unified
+from sharedstate.hub.following import Follower
+from sharedstate.hub.journals import HUB, IDENTITY, OFFLINE, from_spool, name_of
+from sharedstate.hub.kept import KeptHere
+from sharedstate.hub.model import EVENT_BYTES_MAX, JOURNAL, Told, Unified
 from sharedstate.hub.waiting import Waiting
 from sharedstate.store import Decision, Document, Entry, Snapshot, Store
 
-OFFLINE: Final = "hub-offline"
-HUB: Final = "hub"
 WRITERS: Final = "hub_writers"
-IDENTITY: Final = "identity"
-NOW: Final = "now"
 BATCH: Final = 50
 BATCHES_MAX: Final = 10_000
 _POLL_S_MIN: Final = 0.01
@@ -63,7 +63,7 @@ class Events:
         record of its own, and each of its events is looked for before it is forwarded.
         """
         local, count = self._ends.local, 0
-        name = self._name_of_journal(local)
+        name = name_of(local)
         if not name:
             return 0  # nothing was ever kept here
         spool, is_copy = name, False
@@ -79,7 +79,8 @@ class Events:
             batch = [entry for entry in batch if entry.sequence > done]
             if not batch:
                 break
-            forward = _Forward(batch, done=done, there=_there(shared, batch, all_of_them=is_copy))
+            there = _there(shared, batch, all_of_them=is_copy)
+            forward = _Forward(batch, name=name, done=done, there=there)
             count += shared.transact(WRITERS, spool, forward, journal=JOURNAL)
         return count
 
@@ -90,12 +91,14 @@ class Events:
         except (StoreError, Corrupt):
             pass  # the event stands there; a fault now must not look as if it did not
 
+    def name_spool(self) -> None:
+        """Before anything is kept. The spool has a name of its own: a new one on this machine begins at 1 again."""
+        self._name_journal(self._ends.local)
+
     def _keep(self, document: Document) -> None:
-        """Into the spool. Its journal has a name of its own: a new spool on this machine begins at 1 again."""
-        local = self._ends.local
-        self._name_journal(local)
-        local.append(OFFLINE, document)
-        Waiting(local).kept()
+        self.name_spool()
+        self._ends.local.append(OFFLINE, document)
+        Waiting(self._ends.local).kept()
 
     def _append(self, store: Store, document: Document) -> int:
         self._name_journal(store)
@@ -105,60 +108,20 @@ class Events:
 
     def subscribe(
         self, after: str, *, snapshot: Callable[[], Unified], timeout_s: float | None, poll_s: float
-    ) -> Iterator[HubEvent | Gap]:
+    ) -> Iterator[Told]:
         """See `Hub.subscribe`."""
         if poll_s < _POLL_S_MIN or (timeout_s is not None and timeout_s < 0):
             raise InvalidInput(f"poll_s is at least {_POLL_S_MIN} s, timeout_s at least 0")
-        identity, sequence = _read_cursor(after)
-        return self._follow(identity, sequence, after == NOW, snapshot, timeout_s, poll_s)
-
-    def _follow(
-        self,
-        identity: str,
-        sequence: int,
-        skip: bool,
-        snapshot: Callable[[], Unified],
-        timeout_s: float | None,
-        poll_s: float,
-    ) -> Iterator[HubEvent | Gap]:
-        ends_s = None if timeout_s is None else self._host.monotonic_s() + timeout_s
-        joined = False
-        while True:
-            try:
-                if not joined:
-                    store, name = self._ends.shared, self._name_of_journal(self._ends.shared)
-                    if skip:
-                        identity, sequence, skip = name, _end_of(store), False
-                    gap = _gap(store, name, identity, sequence)
-                    if gap:
-                        sequence = _end_of(store)
-                        yield Gap(reason=gap, snapshot=snapshot(), cursor=f"{name}:{sequence}")
-                    identity, joined = name or identity, True
-                for entry in self._ends.shared.read(JOURNAL, after=sequence):
-                    if entry.sequence != sequence + 1 and sequence:
-                        cursor = f"{identity}:{entry.sequence - 1}"
-                        reason = f"events {sequence + 1} to {entry.sequence - 1} are not there any more"
-                        yield Gap(reason=reason, snapshot=snapshot(), cursor=cursor)
-                    sequence = entry.sequence
-                    yield _event(entry, identity)
-                left_s = poll_s if ends_s is None else min(poll_s, ends_s - self._host.monotonic_s())
-                if left_s <= 0:
-                    return
-                self._ends.shared.watch(JOURNAL, after=sequence, timeout_s=left_s)
-                if not identity:
-                    identity = self._name_of_journal(self._ends.shared)
-            except StoreError:  # away: what it has to say comes when it is back, and the cursor is looked at again
-                joined = False
-                left_s = poll_s if ends_s is None else min(poll_s, ends_s - self._host.monotonic_s())
-                if left_s <= 0:
-                    return
-                self._host.sleep(left_s)
+        cursor = read_cursor(after)
+        kept = None if self._ends.single else KeptHere(self._ends.local, cursor.kept, skip=after == NOW)
+        follower = Follower(self._ends.shared, cursor, kept, host=self._host, snapshot=snapshot, only_new=after == NOW)
+        return follower.follow(timeout_s=timeout_s, poll_s=poll_s)
 
     def _name_journal(self, store: Store) -> str:
         """The journal's identity, made with its first event: a cursor of another journal is told from one of this."""
-        found = store.get(HUB, IDENTITY)
-        if found is not None:
-            return str(found.value["journal"])
+        known = name_of(store)
+        if known:
+            return known
         fresh = self._host.entropy(6).hex()
 
         def name(snapshot: Snapshot) -> Decision[str]:
@@ -167,10 +130,6 @@ class Events:
             return Decision(result=fresh, write={"journal": fresh})
 
         return store.transact(HUB, IDENTITY, name)
-
-    def _name_of_journal(self, store: Store) -> str:
-        found = store.get(HUB, IDENTITY)
-        return "" if found is None else str(found.value["journal"])
 
 
 def checked_event(event: object) -> Document:
@@ -195,8 +154,9 @@ def as_entry(event: Document) -> Document:
 class _Forward:
     """A decision to forward those entries; nothing when somebody else was faster, and the caller looks again."""
 
-    def __init__(self, batch: list[Entry], *, done: int, there: set[str]) -> None:
+    def __init__(self, batch: list[Entry], *, name: str, done: int, there: set[str]) -> None:
         self._batch = batch
+        self._name = name
         self._done = done
         self._there = there
 
@@ -204,7 +164,7 @@ class _Forward:
         if _forwarded(snapshot.value)[0] != self._done:
             return Decision(result=0)
         events = [
-            {name: value for name, value in entry.value.items() if name != "doubt"}
+            {**{name: value for name, value in entry.value.items() if name != "doubt"}, **from_spool(self._name, entry)}
             for entry in self._batch
             if entry.value.get("id") not in self._there
         ]
@@ -233,35 +193,3 @@ def _there(shared: Store, batch: list[Entry], *, all_of_them: bool) -> set[str]:
         return set()
     found = (str(entry.value.get("id")) for entry in shared.read(JOURNAL, after=min(begins.values())))
     return {one for one in found if one in begins}
-
-
-def _gap(store: Store, name: str, identity: str, sequence: int) -> str:
-    """Why a cursor does not fit this journal; empty when it does."""
-    if identity and name and identity != name:
-        return "the cursor belongs to another journal"
-    if sequence and next(store.read(JOURNAL, after=sequence - 1, limit=1), None) is None:
-        return f"the journal ends before event {sequence}"
-    return ""
-
-
-def _end_of(store: Store) -> int:
-    last = 0
-    for entry in store.read(JOURNAL):
-        last = entry.sequence
-    return last
-
-
-def _event(entry: Entry, identity: str) -> HubEvent:
-    cursor = f"{identity}:{entry.sequence}"
-    inside = entry.value.get("event")  # what the hub itself notes about contexts stands there without one
-    body = inside if isinstance(inside, dict) else entry.value
-    return HubEvent(sequence=entry.sequence, at_ms=entry.at_ms, body=body, cursor=cursor)
-
-
-def _read_cursor(text: str) -> tuple[str, int]:
-    if text in ("", NOW):
-        return "", 0
-    identity, colon, number = text.rpartition(":")
-    if not colon or not number.isascii() or not number.isdigit() or len(number) > 16:
-        raise InvalidInput(f"not a cursor: {text[:60]!a}; give one that an event carried, nothing, or `now`")
-    return identity, int(number)

@@ -20,7 +20,7 @@ TTL_MS_MIN: Final = 1_000
 TTL_MS_MAX: Final = 30 * 86_400_000
 Mode = Literal["merge", "replace"]
 MODES: Final[tuple[Mode, ...]] = ("merge", "replace")
-_NAMES: Final = frozenset(("agent", "status", "context", "version", "ttl_ms", "deleted", "copied"))
+_NAMES: Final = frozenset(("agent", "status", "context", "version", "ttl_ms", "deleted", "copied", "apart"))
 
 
 class Version(Value):
@@ -39,12 +39,22 @@ class Version(Value):
         return self.number, self.at_ms, self.writer
 
 
+class Base(Value):
+    """What was known of an agent before it was first changed without the shared store; no `version`: nothing was."""
+
+    version: Version | None
+    context: Mapping[str, Any]
+    status: str | None
+    ttl_ms: int | None
+
+
 class AgentContext(Value):
     """What is known of one agent. `status` is a field of its own, never a part of `context`.
 
     `seen_ms` is the wall time of its last sign of life; `expired` says that this was longer ago than `ttl_ms` (None: it
     never expires). `deleted` marks a tombstone: it keeps an older copy from coming back. `copied_ms` is when this store
     took it over from another, `copied_seen_ms` what was known there of its last sign of life: taking over is none.
+    `apart` is there while it has changes that the shared store has not seen: what it was before them.
     `extra` keeps unknown fields.
     """
 
@@ -58,6 +68,7 @@ class AgentContext(Value):
     expired: bool = False
     copied_ms: int | None = None
     copied_seen_ms: int | None = None
+    apart: Base | None = None
     extra: Mapping[str, Any] = {}
 
 
@@ -74,20 +85,36 @@ class Unified(Value):
 
 
 class HubEvent(Value):
-    """One event: its place in the hub's journal, when it was written there, what it says. `cursor` goes on after it."""
+    """One event: its place in the hub's journal, when it was written there, what it says. `cursor` goes on after it.
+
+    `local`: the shared store is away, and the event stands in a journal of this machine. It is not told again when it
+    comes through the shared store.
+    """
 
     sequence: int
     at_ms: int
     body: Mapping[str, Any]
     cursor: str
+    local: bool = False
 
 
 class Gap(Value):
-    """Events may be missing here (another journal, or a shorter one than the cursor knew): start from `snapshot`."""
+    """Events may be missing here (another journal, or one that lost its end): start from `snapshot`."""
 
     reason: str
     snapshot: Unified
     cursor: str
+
+
+class Outage(Value):
+    """The shared store is away, and why; until it is back (`over`), only events of this machine are told."""
+
+    over: bool
+    reason: str
+    cursor: str
+
+
+Told = HubEvent | Gap | Outage
 
 
 class Reconciled(Value):
@@ -100,25 +127,25 @@ class Reconciled(Value):
 
 def dump_context(context: AgentContext) -> Document:
     """The record of a context."""
-    version, copied_ms, seen_ms = context.version, context.copied_ms, context.copied_seen_ms
+    copied_ms, seen_ms = context.copied_ms, context.copied_seen_ms
     copied = {"at": _iso(copied_ms), "seen": _iso(seen_ms)}
     return {
         **context.extra,
         "agent": context.agent,
         "status": context.status,
         "context": dict(context.context),
-        "version": {"number": version.number, "at": iso_of_ms(version.at_ms), "writer": version.writer},
+        "version": _dump_version(context.version),
         "ttl_ms": context.ttl_ms,
         "deleted": context.deleted,
         **({} if copied_ms is None else {"copied": copied}),
+        **({} if context.apart is None else {"apart": _dump_base(context.apart)}),
     }
 
 
 def load_context(agent: str, document: Document) -> AgentContext:
     """The context in a record. Raises `Corrupt` with the field that is wrong."""
     try:
-        told = document["version"]
-        version = Version(number=_count(told["number"]), at_ms=ms_of_iso(told["at"]), writer=str(told["writer"]))
+        version = _load_version(document["version"])
         status, context, ttl_ms = document["status"], document["context"], document["ttl_ms"]
         if not isinstance(context, dict) or not (status is None or isinstance(status, str)):
             raise ValueError("its status or context has another type")
@@ -126,6 +153,7 @@ def load_context(agent: str, document: Document) -> AgentContext:
             raise ValueError("its ttl is out of range")
         deleted, copied = document["deleted"] is True, document.get("copied", {})
         copied_ms, copied_seen_ms = _ms(copied.get("at")), _ms(copied.get("seen"))
+        apart = None if document.get("apart") is None else _load_base(document["apart"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"the context of {agent!r}: {error}") from None
     return AgentContext(
@@ -137,8 +165,27 @@ def load_context(agent: str, document: Document) -> AgentContext:
         deleted=deleted,
         copied_ms=copied_ms,
         copied_seen_ms=copied_seen_ms,
+        apart=apart,
         extra={name: value for name, value in document.items() if name not in _NAMES},
     )
+
+
+def _dump_version(version: Version) -> Document:
+    return {"number": version.number, "at": iso_of_ms(version.at_ms), "writer": version.writer}
+
+
+def _load_version(told: Document) -> Version:
+    return Version(number=_count(told["number"]), at_ms=ms_of_iso(told["at"]), writer=str(told["writer"]))
+
+
+def _dump_base(base: Base) -> Document:
+    version = None if base.version is None else _dump_version(base.version)
+    return {"version": version, "context": dict(base.context), "status": base.status, "ttl_ms": base.ttl_ms}
+
+
+def _load_base(told: Document) -> Base:
+    version = None if told["version"] is None else _load_version(told["version"])
+    return Base(version=version, context=dict(told["context"]), status=told["status"], ttl_ms=told["ttl_ms"])
 
 
 def _iso(at_ms: int | None) -> str | None:

@@ -13,13 +13,14 @@ from sharedstate.hub.model import (
     TTL_MS_MAX,
     TTL_MS_MIN,
     AgentContext,
+    Base,
     Mode,
     Version,
     dump_context,
     load_context,
 )
 from sharedstate.jsonio import encode
-from sharedstate.store import BEAT, Beat, Decision, Snapshot
+from sharedstate.store import BEAT, Beat, Decision, Document, Snapshot
 from sharedstate.values import Value
 
 DEPTH_MAX: Final = 32
@@ -74,8 +75,11 @@ def check_ttl(ttl_ms: object) -> int | None:
     return ttl_ms
 
 
-def decide_update(snapshot: Snapshot, agent: str, update: Update) -> Decision[AgentContext]:
-    """Apply a change. What changes nothing is at most a sign of life: no byte of the record is written."""
+def decide_update(snapshot: Snapshot, agent: str, update: Update, *, apart: bool = False) -> Decision[AgentContext]:
+    """Apply a change. What changes nothing is at most a sign of life: no byte of the record is written.
+
+    `apart`: without the shared store; what it was before is kept, to bring both together.
+    """
     known = None if snapshot.value is None else load_context(agent, snapshot.value)
     held = known if known is not None and not known.deleted else None
     before: Mapping[str, Any] = {} if held is None else held.context
@@ -96,21 +100,29 @@ def decide_update(snapshot: Snapshot, agent: str, update: Update) -> Decision[Ag
         version=_next(known, snapshot.now, update.writer),
         ttl_ms=ttl_ms,
         seen_ms=snapshot.now.at_ms,
+        apart=base_of(known) if apart else None,
         extra={} if known is None else known.extra,
     )
-    event = {"type": "context_updated", "agent": agent, "number": made.version.number, "status": status}
+    event = event_of(made)
     return Decision(result=made, write=dump_context(made), live=made.version.number, events=(event,))
 
 
-def decide_delete(snapshot: Snapshot, agent: str, *, writer: str) -> Decision[bool]:
-    """Leave a tombstone; False when there is nothing to delete."""
+def decide_delete(snapshot: Snapshot, agent: str, *, writer: str, apart: bool = False) -> Decision[bool]:
+    """Leave a tombstone; False when there is nothing to delete. `apart`: without the shared store."""
     known = None if snapshot.value is None else load_context(agent, snapshot.value)
     if known is None or known.deleted:
         return Decision(result=False)
     version = _next(known, snapshot.now, writer)
-    tombstone = AgentContext(agent=agent, status=None, context={}, version=version, deleted=True, extra=known.extra)
-    event = {"type": "context_deleted", "agent": agent, "number": version.number}
-    return Decision(result=True, write=dump_context(tombstone), events=(event,))
+    tombstone = AgentContext(
+        agent=agent,
+        status=None,
+        context={},
+        version=version,
+        deleted=True,
+        apart=base_of(known) if apart else None,
+        extra=known.extra,
+    )
+    return Decision(result=True, write=dump_context(tombstone), events=(event_of(tombstone),))
 
 
 def decide_beat(snapshot: Snapshot, agent: str) -> Decision[bool]:
@@ -121,20 +133,27 @@ def decide_beat(snapshot: Snapshot, agent: str) -> Decision[bool]:
     return Decision(result=True, write=BEAT, live=known.version.number)
 
 
-def decide_adopt(snapshot: Snapshot, other: AgentContext) -> Decision[bool]:
+def decide_adopt(snapshot: Snapshot, other: AgentContext, *, told: bool = True) -> Decision[bool]:
     """Take another side's context when it is newer than what is here; what is newer or the same here stays.
 
-    The store counts this as a sign of life, which it is not: what the other side knew of the last one goes along.
+    The store counts this as a sign of life, which it is not: what the other side knew of the last one goes along. It is
+    an event (`told`) in the shared store only: this machine's own journal tells what was done without the others.
     """
     here = None if snapshot.value is None else load_context(other.agent, snapshot.value)
-    if not is_newer(other, here):
-        return Decision(result=False)
+    if not is_newer(other, here) or (here is not None and here.apart is not None):
+        return Decision(result=False)  # what was changed here without the others is joined, never replaced
     live = None if other.deleted else other.version.number
-    kind = "context_deleted" if other.deleted else "context_updated"
-    told = {} if other.deleted else {"status": other.status}
-    event = {"type": kind, "agent": other.agent, "number": other.version.number, **told}
     copy = other.replace(copied_ms=snapshot.now.at_ms, copied_seen_ms=other.seen_ms)
-    return Decision(result=True, write=dump_context(copy), live=live, events=(event,))
+    return Decision(result=True, write=dump_context(copy), live=live, events=(event_of(other),) if told else ())
+
+
+def base_of(known: AgentContext | None) -> Base:
+    """What a change without the shared store stands upon."""
+    if known is None:
+        return Base(version=None, context={}, status=None, ttl_ms=None)
+    if known.apart is not None:
+        return known.apart
+    return Base(version=known.version, context=known.context, status=known.status, ttl_ms=known.ttl_ms)
 
 
 def is_newer(one: AgentContext, other: AgentContext | None) -> bool:
@@ -160,6 +179,14 @@ def seen_by(context: AgentContext, beat: Beat | None, now: Instant, *, skew_ms: 
         return context.replace(expired=context.ttl_ms is not None)
     age_ms = age_between(since=known, now=now, skew_ms=skew_ms).ms
     return context.replace(seen_ms=known.at_ms, expired=context.ttl_ms is not None and age_ms > context.ttl_ms)
+
+
+def event_of(context: AgentContext) -> Document:
+    """What the journal is told of a change; number and writer are the same wherever it is told."""
+    kind = "context_deleted" if context.deleted else "context_updated"
+    status = {} if context.deleted else {"status": context.status}
+    version = context.version
+    return {"type": kind, "agent": context.agent, "number": version.number, "writer": version.writer, **status}
 
 
 def _content(context: AgentContext) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sharedstate import jsonio, logs
@@ -12,22 +13,23 @@ from sharedstate.host import Host
 from sharedstate.hub import policy
 from sharedstate.hub.ends import Ends
 from sharedstate.hub.events import Events
+from sharedstate.hub.joining import decide_join, decide_settle
+from sharedstate.hub.journals import OFFLINE
 from sharedstate.hub.model import (
     CONTEXTS,
     JOURNAL,
     MODES,
     AgentContext,
-    Gap,
-    HubEvent,
     Mode,
     Reconciled,
+    Told,
     Unified,
     load_context,
 )
 from sharedstate.hub.policy import UNCHANGED, Change, Update
 from sharedstate.hub.waiting import Waiting
 from sharedstate.ids import check_id
-from sharedstate.store import Store, Unreadable, Versioned
+from sharedstate.store import Decision, Snapshot, Store, Unreadable, Versioned
 
 if TYPE_CHECKING:
     from sharedstate.hub.recording import Recording
@@ -96,7 +98,7 @@ class Hub:
 
         answered, made, _ = self._ends.try_shared(change)
         if not answered or made is None:
-            return self._kept(change(self._ends.local))
+            return self._apart(agent, lambda snapshot: policy.decide_update(snapshot, agent, update, apart=True))
         self._keep_copy(made)
         return made
 
@@ -105,17 +107,14 @@ class Hub:
         agent = check_id(agent, what="agent")
         self._join()
 
-        def remove(store: Store) -> bool:
-            return store.transact(
-                CONTEXTS,
-                agent,
-                lambda snapshot: policy.decide_delete(snapshot, agent, writer=self._writer),
-                journal=JOURNAL,
-            )
+        def remove(snapshot: Snapshot, *, apart: bool = False) -> Decision[bool]:
+            return policy.decide_delete(snapshot, agent, writer=self._writer, apart=apart)
 
-        answered, removed, _ = self._ends.try_shared(remove)
+        answered, removed, _ = self._ends.try_shared(
+            lambda store: store.transact(CONTEXTS, agent, remove, journal=JOURNAL)
+        )
         if not answered:
-            return self._kept(remove(self._ends.local))
+            return self._apart(agent, partial(remove, apart=True))
         if removed and not self._ends.single:
             self._copy_from_shared(agent)
         return bool(removed)
@@ -183,13 +182,12 @@ class Hub:
         self._join()
         self.events.publish(event)
 
-    def subscribe(
-        self, after: str = "", *, timeout_s: float | None = None, poll_s: float = 1.0
-    ) -> Iterator[HubEvent | Gap]:
+    def subscribe(self, after: str = "", *, timeout_s: float | None = None, poll_s: float = 1.0) -> Iterator[Told]:
         """Every event after a cursor (empty: from the first; `now`: only new ones), then those to come.
 
         Ends after `timeout_s` seconds (None: never). Hints of the store make it quick; without any of them it looks
-        every `poll_s` seconds. Where events may be missing, a `Gap` with a snapshot comes first.
+        every `poll_s` seconds. Where events may be missing, a `Gap` with a snapshot comes first. While the shared store
+        is away, which an `Outage` tells, it gives what this machine keeps, and afterwards what was missed: each once.
         """
         return self.events.subscribe(after, snapshot=self.unified, timeout_s=timeout_s, poll_s=poll_s)
 
@@ -209,8 +207,16 @@ class Hub:
         except Corrupt as error:  # how far events were forwarded: contexts are together, these wait for the doctor
             logs.warn("events of this machine wait: %s", error)
 
-    def _kept(self, answer: T) -> T:
-        """What was done on this machine alone is marked as such, so that every process here joins first."""
+    def _apart(self, agent: str, decide: Callable[[Snapshot], Decision[T]]) -> T:
+        """On this machine alone, and marked as such, so that every process here joins first. It is told when joined."""
+        self.events.name_spool()
+        mark = self._host.entropy(8).hex()
+
+        def marked(snapshot: Snapshot) -> Decision[T]:
+            decision = decide(snapshot)
+            return decision.replace(events=tuple({**event, "id": mark} for event in decision.events))
+
+        answer = self._ends.local.transact(CONTEXTS, agent, marked, journal=OFFLINE)
         self._waiting.kept()
         return answer
 
@@ -220,7 +226,9 @@ class Hub:
         for agent in sorted(here.keys() | there.keys()):
             mine, theirs = here.get(agent), there.get(agent)
             try:
-                if theirs is not None and policy.is_newer(theirs, mine):
+                if mine is not None and mine.apart is not None:
+                    given += self._rejoin(shared, mine)
+                elif theirs is not None and policy.is_newer(theirs, mine):
                     taken += self._adopt(self._ends.local, theirs)
                 elif mine is not None and policy.is_newer(mine, theirs):
                     given += self._adopt(shared, mine)
@@ -231,11 +239,24 @@ class Hub:
             self.events.name_journal(shared)
         return Reconciled(taken=taken, given=given, forwarded=forwarded)
 
+    def _rejoin(self, shared: Store, mine: AgentContext) -> bool:
+        """What was changed on this machine alone, with what others have made of the agent meanwhile."""
+        made = shared.transact(
+            CONTEXTS,
+            mine.agent,
+            lambda snapshot: decide_join(snapshot, mine, writer=self._writer),
+            journal=JOURNAL,
+        )
+        self._ends.local.transact(
+            CONTEXTS, mine.agent, lambda snapshot: decide_settle(snapshot, mine, made), journal=JOURNAL
+        )
+        return made.version.writer == self._writer
+
     def _adopt(self, store: Store, context: AgentContext) -> bool:
         return store.transact(
             CONTEXTS,
             context.agent,
-            lambda snapshot: policy.decide_adopt(snapshot, context),
+            lambda snapshot: policy.decide_adopt(snapshot, context, told=store is self._ends.shared),
             journal=JOURNAL,
             derived=store is self._ends.local,
         )

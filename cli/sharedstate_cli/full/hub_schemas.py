@@ -40,12 +40,16 @@ class HubContexts(Ok, ContextsFields):
 
 
 class HubEventLine(Ok):
-    """One line of `hub watch`: an event, and the cursor that goes on behind it."""
+    """One line of `hub watch`: an event, and the cursor that goes on behind it.
+
+    `local`: the shared store is away, the event stands on this machine only. It is not told again.
+    """
 
     sequence: Fence
     at: Moment
     cursor: str
     event: dict[str, Any]
+    local: bool
 
 
 class HubGap(Ok):
@@ -54,6 +58,14 @@ class HubGap(Ok):
     gap: str
     cursor: str
     snapshot: ContextsFields
+
+
+class HubOutage(Ok):
+    """One line of `hub watch`: the shared store is away, and why, or (`away` false) back again."""
+
+    away: bool
+    reason: str
+    cursor: str
 
 
 class HealthCheckField(Open):
@@ -120,6 +132,7 @@ HUB_MODELS: dict[str, type[BaseModel]] = {
     "hub-event": HubEventLine,
     "hub-gap": HubGap,
     "hub-health": HubHealth,
+    "hub-outage": HubOutage,
     "hub-recorded": HubRecorded,
     "hub-lessons": HubLessons,
     "hub-usage": HubUsage,

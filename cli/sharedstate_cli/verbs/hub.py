@@ -18,7 +18,7 @@ from sharedstate.files.store import FileStore
 from sharedstate.host import Host
 from sharedstate.hub.bridge import Bridge
 from sharedstate.hub.health import examine
-from sharedstate.hub.model import AgentContext, Gap, HubEvent, Unified
+from sharedstate.hub.model import AgentContext, Gap, HubEvent, Outage, Told, Unified
 from sharedstate.hub.policy import UNCHANGED
 from sharedstate.messages.lanes import lane_of
 from sharedstate_cli.hot import Usage
@@ -37,6 +37,7 @@ EVERY_MS_MAX = 3_600_000
 INPUT_CHARACTERS_MAX = 512 * 1024
 _COLUMNS = ("AGENT", "STATUS", "SEEN", "CONTEXT")
 _SHOWN_CHARACTERS = 60
+_APART = "the shared store is away; only this machine's events are told until it is back"
 _STALE = "the shared store is away; this is what this machine knows"
 
 
@@ -271,13 +272,19 @@ def _row(held: AgentContext, *, now_ms: int) -> tuple[str, ...]:
     return (held.agent, held.status or "", seen, shown)
 
 
-def _told(one: HubEvent | Gap) -> Report:
+def _told(one: Told) -> Report:
+    if isinstance(one, Outage):
+        document = {"ok": True, "away": not one.over, "reason": one.reason, "cursor": one.cursor}
+        line = "the shared store is back" if one.over else f"{_APART}: {one.reason}"
+        return Report(document=document, lines=(line,))
     if isinstance(one, Gap):
         document = {"ok": True, "gap": one.reason, "cursor": one.cursor, "snapshot": _unified(one.snapshot)}
         return Report(document=document, lines=(f"events may be missing here: {one.reason}",))
     document = {"ok": True, "sequence": one.sequence, "at": iso_of_ms(one.at_ms), "cursor": one.cursor}
     body = jsonio.encode_line(dict(one.body)).decode().strip()
-    return Report(document={**document, "event": dict(one.body)}, lines=(f"{moment(one.at_ms)}  {body}",))
+    mark = "  (here only)" if one.local else ""
+    line = f"{moment(one.at_ms)}  {body}{mark}"
+    return Report(document={**document, "event": dict(one.body), "local": one.local}, lines=(line,))
 
 
 def _notes(seen: Unified) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -36,6 +37,10 @@ class Remote(Protocol):
         """Something that any write changes."""
         ...
 
+    def place(self) -> Path:
+        """The folder that holds all of it, while it is away."""
+        ...
+
     def stop(self) -> None:
         """End for good, and leave nothing behind."""
         ...
@@ -63,6 +68,11 @@ class RedisRemote:
         """SIGKILL."""
         assert self._server is not None
         self._server.kill()
+
+    def place(self) -> Path:
+        """Its append-only file."""
+        assert self._server is not None
+        return self._server.folder
 
     def changes(self) -> object:
         """As the server counts them."""
@@ -102,6 +112,10 @@ class PostgresRemote:
         """SIGKILL."""
         self._server.kill()
 
+    def place(self) -> Path:
+        """The cluster."""
+        return self._server.folder / "data"
+
     def changes(self) -> object:
         """The next transaction's number: only those that write are given one."""
         import psycopg
@@ -133,6 +147,10 @@ class GitRemote:
         """Move it aside."""
         self._path.rename(self._aside)
 
+    def place(self) -> Path:
+        """The repository."""
+        return self._aside
+
     def changes(self) -> object:
         """Every file of the repository."""
         return sorted((str(path), path.stat().st_mtime_ns) for path in self._path.rglob("*"))
@@ -146,6 +164,21 @@ REMOTES: Final[Mapping[str, Callable[[Path], Remote]]] = {
     "postgres": PostgresRemote,
     "redis": RedisRemote,
 }
+
+
+def save(remote: Remote, to: Path) -> None:
+    """A backup, as of now. It is away for a moment."""
+    remote.kill()
+    subprocess.run(["cp", "-a", str(remote.place()), str(to)], check=True, timeout=60)
+    remote.start()
+
+
+def restore(remote: Remote, backup: Path) -> None:
+    """As it was then: what was acknowledged since is lost, as in a failover to a replica that lags behind."""
+    remote.kill()
+    shutil.rmtree(remote.place())
+    subprocess.run(["cp", "-a", str(backup), str(remote.place())], check=True, timeout=60)
+    remote.start()
 
 
 def place_of(remote: Remote, folder: Path) -> Place:

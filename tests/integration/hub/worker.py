@@ -20,7 +20,7 @@ from typing import Any
 from sharedstate import SharedState
 from sharedstate.errors import StoreError
 from sharedstate.hub.bridge import Bridge
-from sharedstate.hub.model import HubEvent
+from sharedstate.hub.model import Gap, HubEvent, Outage
 from sharedstate.hub.service import Hub
 
 PAUSE_S = 0.01
@@ -106,6 +106,18 @@ def follow(state: SharedState, name: str, count: int) -> None:
             return
 
 
+def attend(state: SharedState, name: str, count: int) -> None:
+    """Say everything that a follower is told, until it is killed. `name` is the cursor."""
+    del count
+    for one in state.hub.subscribe("" if name == "first" else name, poll_s=0.5):
+        if isinstance(one, Gap):
+            say({"gap": one.reason})
+        elif isinstance(one, Outage):
+            say({"over": one.over})
+        elif one.body["type"] == "n":
+            say({"n": one.body["n"], "local": one.local})
+
+
 def bridge(state: SharedState, name: str, count: int) -> None:
     """Look into the folder called `name` until told to end, and for so many seconds at most."""
     deadline_s = time.monotonic() + count
@@ -120,7 +132,8 @@ def bridge(state: SharedState, name: str, count: int) -> None:
 
 
 JOBS: dict[str, Callable[[SharedState, str, int], None]] = {
-    "update": update, "flow": flow, "publish": publish, "forward": forward, "follow": follow, "bridge": bridge,
+    "update": update, "flow": flow, "publish": publish, "forward": forward, "follow": follow, "attend": attend,
+    "bridge": bridge,
 }  # fmt: skip
 
 
