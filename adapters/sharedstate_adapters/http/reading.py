@@ -25,6 +25,7 @@ PAGES_MAX: Final = 10_000
 TIMEOUT_S: Final = 10.0
 _SILENCE_MS_MIN: Final = 1_000  # less patience than this says little about a gateway
 _LEASE_MARGIN_MS: Final = 5_000
+_NOBODY_BEHIND: Final = (502, 503, 504)
 _MEMORY: Final = "gateways"
 _NO_SUCH_THING: Final = "not_found"
 Letters = list[Letter]  # by name: inside the classes `list` is a method
@@ -161,8 +162,9 @@ class HttpInbox:
         if breaker is None or asked is None:
             return answer
         took_ms = int((self._host.monotonic_s() - began_s) * 1000)
-        if isinstance(answer, Answered) and answer.status < 500:
-            breaker.succeeded(asked)
+        if isinstance(answer, Answered) and answer.status not in _NOBODY_BEHIND:
+            if answer.status < 500 or isinstance(asked, Probe):  # of one inbox that is damaged: says nothing of others
+                breaker.succeeded(asked)
         elif isinstance(answer, Answered) or isinstance(asked, Probe) or not _is_hasty(took_ms, timeout_s):
             breaker.failed(asked, took_ms=took_ms, answered=isinstance(answer, Answered), retry_after_ms=0)
         return answer

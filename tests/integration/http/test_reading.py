@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from sharedstate.errors import InvalidInput, StoreUnavailable
 from sharedstate.messages.wire import envelope_of
 from sharedstate.testing.memory import MemoryStore
 from sharedstate_adapters.http.reading import HttpInbox, UnionInbox
-from tests.integration.http.gateways import TOKEN, RealGateway, letter
+from tests.integration.http.gateways import TOKEN, RealGateway, letter, saying
 
 Pair = tuple[RealGateway, RealGateway]
 
@@ -108,33 +105,6 @@ def test_a_gateway_that_repeats_the_token_does_not_get_it_into_what_is_told() ->
 
 
 # What is no gateway of ours, or a bad one
-
-
-@contextmanager
-def saying(status: int, body: bytes) -> Generator[str]:
-    """A server that answers every request alike."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - reason: its name in the library
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize(

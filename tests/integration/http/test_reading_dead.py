@@ -14,7 +14,7 @@ from sharedstate.settings import Settings, resolve
 from sharedstate.testing.memory import MemoryStore
 from sharedstate.testing.proxy import FaultProxy
 from sharedstate_adapters.http.reading import UnionInbox
-from tests.integration.http.gateways import TOKEN, RealGateway
+from tests.integration.http.gateways import TOKEN, RealGateway, saying
 
 PATIENCE_S = 2.0
 
@@ -82,3 +82,16 @@ def test_a_hasty_look_holds_no_silence_against_a_gateway(settings: Settings, han
     for _ in range(3):
         UnionInbox.of(hanging[:2], settings=settings, host=Host(), local=local, timeout_s=0.2).unread("desk/bob")
     assert circuits(local, hanging) == [False] * 3
+
+
+@pytest.mark.parametrize("status, is_open", [(500, False), (503, True)])
+def test_an_inbox_that_is_damaged_is_not_held_against_its_gateway_and_a_store_that_is_away_is(
+    settings: Settings, status: int, is_open: bool
+) -> None:
+    local = MemoryStore()
+    with saying(status, b'{"error": {"code": "x", "message": "no"}}') as url:
+        inbox = UnionInbox.of([url], settings=settings, host=Host(), local=local, timeout_s=5)
+        for _ in range(4):
+            assert url in inbox.unread("desk/bob").unknown
+        inbox.close()
+    assert circuits(local, [url]) == [is_open]

@@ -97,3 +97,12 @@ def test_the_hook_of_a_lane_that_may_not_read_says_unknown_and_fails_nobody(lane
     answer = lanes("unread bob --hook", as_json=False)
     assert answer.code == 0
     assert answer.out == "unread: unknown (inbox:bob: the lane none has no right to read)\n"
+
+
+@pytest.mark.parametrize("line", ["inbox bob", "inbox bob --all", "unread bob", "ack bob --up-to 1", f"thread {ID}"])
+def test_behind_gateways_the_right_is_asked_before_they_are(
+    lanes: Shell, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("SHARED_STATE_ENDPOINTS", "http://127.0.0.1:1")
+    answer = lanes(line)
+    assert (answer.code, answer.document["error"]["code"]) == (3, "no_right")
