@@ -54,7 +54,7 @@ def mend(claims: Claims, *, roots: Sequence[str], stores: Iterable[Store]) -> Re
             host=claims.host,
             allow_network=claims.settings.allow_network_fs,
             timeout_s=claims.settings.lock_timeout_ms / 1000,
-            holdings=_holdings(claims),
+            holdings=holdings_of(claims),
         )
         try:
             done += restorer.mend_index()
@@ -65,7 +65,8 @@ def mend(claims: Claims, *, roots: Sequence[str], stores: Iterable[Store]) -> Re
     return Repairs(done=tuple(done), records=tuple(records), failed=tuple(failed))
 
 
-def _holdings(claims: Claims) -> dict[str, Holding]:
+def holdings_of(claims: Claims) -> dict[str, Holding]:
+    """What this machine's ledger knows of its claims, by task."""
     return {
         mine.task: Holding(owner=mine.owner, fence=mine.fence, digest=digest_of(mine.token))
         for mine in readable_claims(claims)

@@ -92,6 +92,18 @@ class Remote:
         _check_own(answer)
         return Pushed(fate="unknown", why=answer.said)
 
+    def rehearse(self, commit: str, *, deadline_s: float) -> str:
+        """Why a push would not be let in; empty when nothing speaks against it. Changes nothing there.
+
+        `commit` is what the ref names there, empty for nothing: then the removal of what is not there is tried.
+        """
+        words = (f"{commit}:{self.ref}",) if commit else (f":{self.ref}",)
+        answer = self._git.call("push", "--porcelain", "--dry-run", "--no-verify", "--", self.url, *words,
+                                deadline_s=deadline_s)  # fmt: skip
+        if answer.status == 0 or (not commit and "remote ref does not exist" in answer.error):
+            return ""
+        return answer.said
+
     def names(self, prefix: str, *, deadline_s: float) -> list[str]:
         """What the refs that begin with `prefix` are called after its last slash, sorted. Raises `StoreUnavailable`."""
         answer = self._git.call("ls-remote", "--refs", "--", self.url, f"{prefix}*", deadline_s=deadline_s)

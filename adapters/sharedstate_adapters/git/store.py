@@ -222,7 +222,14 @@ class GitStore:
         from sharedstate_adapters.git.checkup import examine
 
         self._check_process()
-        return examine(self._home, self._chain, self._remote, host=self._host, deadline_s=self._deadline_s())
+        return examine(
+            self._home,
+            self._chain,
+            self._remote,
+            host=self._host,
+            deadline_s=self._deadline_s(),
+            history_max=self.options.history_max,
+        )
 
     # Room for a self-test
 

@@ -17,7 +17,7 @@ from sharedstate_adapters.git.beats import LocalBeats
 from sharedstate_adapters.git.chain import Draft
 from sharedstate_adapters.git.commits import State
 from sharedstate_adapters.git.layout import Stored
-from sharedstate_adapters.git.objects import BLOB, Item, Objects
+from sharedstate_adapters.git.objects import BLOB, Damaged, Item, Objects
 from sharedstate_adapters.git.paths import Path
 from sharedstate_adapters.git.reading import Reader, lines_of
 
@@ -74,6 +74,8 @@ class Writer:
             for event in decision.events:
                 entry_bytes(event)
             after = self._after(stored, decision, key=key, beat=beat, now=now, what=what)
+        except Damaged:  # our own copy, not the state: it is fetched anew, and this runs again
+            raise
         except Exception as error:  # noqa: BLE001 - reason: raised again once the state it came from is confirmed
             return Draft(result=Outcome(error=error), changes={})
         if decision.write is BEAT and stored is not None and after is not None:

@@ -21,6 +21,7 @@ from sharedstate.clock import Instant, parse_duration_ms
 from sharedstate.documents import check_name, check_record, entry_bytes
 from sharedstate.errors import BadSettings, Corrupt, ForkedStore, InvalidInput, StoreBusy, StoreError, StoreUnavailable
 from sharedstate.files.store import FileStore
+from sharedstate.findings import Finding
 from sharedstate.host import Host
 from sharedstate.settings import Settings
 from sharedstate.store import Decision, Document, Durability, Entry, Snapshot, Store, T, Unreadable, Versioned
@@ -199,6 +200,13 @@ class GitHubStore:
     def upkeep(self) -> list[str]:
         """Tidy this machine's side. Leftover comments of a record go with its next transition."""
         return self._local.upkeep()
+
+    def checkup(self) -> list[Finding]:
+        """What `claims doctor` says about GitHub: one request, nothing is written."""
+        from sharedstate_adapters.github.checkup import examine
+
+        self._check_process()
+        return examine(self._edge, name=self.name, host=self._host)
 
     def close(self) -> None:
         """Give back connection and descriptors; a later call opens others."""

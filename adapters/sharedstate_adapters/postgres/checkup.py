@@ -9,7 +9,7 @@ from sharedstate.errors import NewerFormat, SharedStateError
 from sharedstate.findings import Finding, fine, trouble, warning
 from sharedstate.host import Host
 from sharedstate_adapters.postgres.address import Address
-from sharedstate_adapters.postgres.edge import Absent
+from sharedstate_adapters.postgres.edge import Absent, Away
 from sharedstate_adapters.postgres.line import Line
 from sharedstate_adapters.postgres.migrator import plan, shipped
 from sharedstate_adapters.postgres.statements import Statements
@@ -29,6 +29,8 @@ floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint,
 (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - state_change)), 0)::int FROM pg_stat_activity
 WHERE state LIKE 'idle in transaction%' AND datname = current_database())"""
 _STUCK_S: Final = 60
+_HEAR_S: Final = 2.0
+_PROBE: Final = "claims-doctor"  # no journal has it: hints about other journals wake nobody for long
 _GRANTS: Final = "SELECT t, p FROM unnest(%s::text[]) t, unnest(%s::text[]) p WHERE NOT has_table_privilege(t, p)"
 _MIGRATE: Final = "run `claims store migrate --plan`, then `claims store migrate`"
 
@@ -47,7 +49,7 @@ def examine(wire: Wire, sql: Statements, *, address: Address, host: Host, patien
         return [*found, *_tables(line, sql, patience, where=where, user=facts[8])]
 
     try:
-        return wire.do(work, patience, what="asking")
+        return [*wire.do(work, patience, what="asking"), _hints(wire, sql, where, patience)]
     except NewerFormat as error:
         return [trouble("postgres_tables", where, str(error), error.hint)]
     except SharedStateError as error:
@@ -98,6 +100,27 @@ def _clock(where: str, facts: tuple[Any, ...], here_ms: int) -> Iterator[Finding
     if abs(off_ms) > _CLOCK_MS:
         text = f"the server's clock is {off_ms / 1000:+.0f} s from this machine's; claims go by the server's"
         yield warning("postgres_clock", where, text, "set the clock that is wrong")
+
+
+def _hints(wire: Wire, sql: Statements, where: str, patience: Patience) -> Finding:
+    """Whether a connection can listen, and hears what another one says."""
+    text, step = "LISTEN is not heard here: who waits looks again each second", "name the server itself for hints"
+    line: Line | None = None
+    try:
+        line = wire.dial(patience)
+        line.ask(sql.listen, (), patience.answer_s, what="listening")
+        wire.do(
+            lambda one: one.ask(sql.notify, (_PROBE,), patience.answer_s, what="notifying"), patience, what="asking"
+        )
+        heard = _PROBE in line.hear(min(_HEAR_S, patience.left_s))
+    except (Away, Absent, SharedStateError) as error:
+        return warning("postgres_hints", where, f"{text} ({error})", step)
+    finally:
+        if line is not None:
+            line.close()
+    if not heard:
+        return warning("postgres_hints", where, f"{text}; a pooler in transaction mode, or a standby?", step)
+    return fine("postgres_hints", where, "LISTEN and NOTIFY work: who waits is told at once")
 
 
 def _tables(line: Line, sql: Statements, patience: Patience, *, where: str, user: str) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from sharedstate_adapters.redis.wire import Patience, Wire
 
 _LOOPBACK: Final = ("127.", "localhost", "::1")
 _SLOW_MS: Final = 50.0
+_CLOCK_S: Final = 60
 _MEMORY_SHARE_MAX: Final = 0.8
 
 
@@ -28,6 +29,8 @@ def examine(wire: Wire, *, address: Address, keys: Keys, host: Host, patience_s:
         took_ms = (host.monotonic_s() - began_s) * 1000
         info = {name: fields_of(wire.ask(("INFO", name), patience, what="asking")) for name in _SECTIONS}
         kept = _kept_count(wire, keys, patience)
+        seconds, _ = wire.ask(("TIME",), patience, what="asking")
+        off_s = int(seconds) - host.now().at_ms / 1000
     except SharedStateError as error:
         step = error.hint or "check SHARED_STATE_URL and the server"
         return [trouble("redis_unreachable", where, str(error), step)]
@@ -37,6 +40,7 @@ def examine(wire: Wire, *, address: Address, keys: Keys, host: Host, patience_s:
         _eviction(where, merged),
         _persistence(where, merged, _fsync(wire, patience)),
         _role(where, merged, address),
+        *_clock(where, off_s),
         *_memory(where, merged),
         *_exposure(where, address),
         *_kept(where, kept),
@@ -102,6 +106,13 @@ def _role(where: str, told: dict[str, str], address: Address) -> Finding:
         step = "add ?replicas=1 to the URL where a failover must not lose what was acknowledged"
         return warning("redis_role", where, f"{text}: a failover may lose the newest", step)
     return fine("redis_role", where, text)
+
+
+def _clock(where: str, off_s: float) -> list[Finding]:
+    if abs(off_s) <= _CLOCK_S:
+        return []
+    text = f"the server's clock is {off_s:+.0f} s from this machine's; claims go by the server's"
+    return [warning("redis_clock", where, text, "set the clock that is wrong")]
 
 
 def _memory(where: str, told: dict[str, str]) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sharedstate.errors import EXIT_CORRUPT, EXIT_OK, EXIT_UNEXPECTED
 from sharedstate_cli.report import Grid, Report, compact
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sharedstate.connect import SharedState
     from sharedstate.files.doctor import Repairs
     from sharedstate.findings import Finding
+    from sharedstate.store import Portable, Store
     from sharedstate_cli.session import Session
 
 _TONES = {"ok": "good", "warn": "warn", "error": "bad"}
@@ -21,12 +22,12 @@ _TONES = {"ok": "good", "warn": "warn", "error": "bad"}
 
 def doctor(session: Session, *, fix: bool = False) -> Report:
     """Examine everything: 0 when it is fine or only warns, 7 when something corrupt remains, 1 for other errors."""
-    from sharedstate.files.doctor import examine, mend
+    from sharedstate.files.doctor import examine
 
     state = session.state
     roots = _roots(state)
     stores = (state.store, state.local_store)
-    repairs = session.busy(lambda: mend(state.claims, roots=roots, stores=stores), label="repairing") if fix else None
+    repairs = session.busy(lambda: _mended(state, roots, stores), label="repairing") if fix else None
     findings = session.busy(lambda: [*_of_server(state), *examine(state.claims, roots=roots)], label="examining")
     return Report(
         code=_code(findings),
@@ -49,9 +50,42 @@ def _roots(state: SharedState) -> list[str]:
 
 
 def _of_server(state: SharedState) -> list[Finding]:
-    """What a store that is no files says about its far side; see `checkup` in docs/stores.md."""
-    checkup: Callable[[], list[Finding]] | None = getattr(state.store, "checkup", None)
-    return [] if checkup is None else checkup()
+    """What a store that is no files says about its far side (`checkup` in docs/stores.md), and what stands there."""
+    from sharedstate.masking import masked_url
+    from sharedstate.proving.contents import check_contents, check_trials
+
+    store: Any = state.store
+    checkup: Callable[[], list[Finding]] | None = getattr(store, "checkup", None)
+    found = [] if checkup is None else checkup()
+    if not _is_remote(state) or any(finding.code.endswith("_unreachable") for finding in found):
+        return found
+    where = masked_url(state.settings.url)
+    return [*found, *check_contents(store, where=where, host=state.host), *check_trials(store, where=where)]
+
+
+def _mended(state: SharedState, roots: list[str], stores: tuple[Store, ...]) -> Repairs:
+    """The repairs of the roots on this machine, and of tasks in a store that is no files."""
+    from sharedstate.errors import SharedStateError
+    from sharedstate.files.doctor import holdings_of, mend
+    from sharedstate.files.restoring import LEFT
+    from sharedstate.proving.restoring import restore_tasks
+
+    done = mend(state.claims, roots=roots, stores=stores)
+    if not _is_remote(state):
+        return done
+    try:
+        records = restore_tasks(cast("Portable", state.store), holdings=holdings_of(state.claims))
+    except SharedStateError as error:
+        return done.replace(failed=(*done.failed, str(error)))
+    failed = (*done.failed, *(f"{record.where}: {record.detail}" for record in records if record.outcome == LEFT))
+    return done.replace(records=(*done.records, *records), failed=failed)
+
+
+def _is_remote(state: SharedState) -> bool:
+    """Whether the shared state stands in a store that can tell all it holds, and is no files of this machine."""
+    from sharedstate.files.store import FileStore
+
+    return hasattr(state.store, "load_entries") and not isinstance(state.store, FileStore)
 
 
 def _code(findings: list[Finding]) -> int:

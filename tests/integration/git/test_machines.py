@@ -359,12 +359,10 @@ def test_the_doctor_says_whether_the_remote_answers_and_keeps_what_it_gets(tmp_p
     remote = bare_remote(tmp_path)
     store = a_machine(str(remote), str(tmp_path / "one"))
     count(store)
-    assert [(found.severity, found.code) for found in store.checkup()] == [
-        ("ok", "git_reached"),
-        ("warn", "git_not_durable"),
-    ]
+    fine = [("ok", f"git_{what}") for what in ("version", "reached", "push", "copy")]
+    assert [(found.severity, found.code) for found in store.checkup()] == [*fine, ("warn", "git_not_durable")]
     git(remote, "config", "core.fsync", "all")
-    assert [found.code for found in store.checkup()] == ["git_reached", "git_durable"]
+    assert [(found.severity, found.code) for found in store.checkup()] == [*fine, ("ok", "git_durable")]
     remote.rename(tmp_path / "away")
     assert [(found.severity, found.code) for found in store.checkup()] == [("error", "git_unreachable")]
     store.close()
