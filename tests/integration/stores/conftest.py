@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.stores.places import PLACES, Place, new_place
 
+pytest.register_assert_rewrite("tests.integration.stores.race", "tests.integration.race")  # they say what is wrong
 Counted = Callable[[int], None]
 
 

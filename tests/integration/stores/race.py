@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sharedstate import SharedState
+from sharedstate.errors import SharedStateError
 from sharedstate.store import Entry, Store
 from sharedstate.tasks.outcomes import Claimed
 from sharedstate.testing.history import violations_in_journal, violations_in_operations
@@ -137,6 +138,9 @@ class ThreadRace(StoreRace):
             one.start()
         for one in racing:
             one.join()
+        for error in failed:
+            if not isinstance(error, SharedStateError):
+                raise error
         assert not failed, failed
 
     def _races(self, number: int, failed: list[BaseException]) -> None:
