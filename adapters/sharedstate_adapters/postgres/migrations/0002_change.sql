@@ -28,7 +28,11 @@ DECLARE
     event text;
     others_same boolean := true;
 BEGIN
-    free := pg_try_advisory_xact_lock(the_lock);
+    -- With another isolation as the habit of a server or a role all that follows would be of a snapshot older than the
+    -- lock. As with a read-only habit the caller is sent the other way, where the transaction says what it is.
+    free := pg_try_advisory_xact_lock(the_lock)
+        AND current_setting('transaction_isolation') = 'read committed'
+        AND current_setting('transaction_read_only') = 'off';
     level := (SELECT count(*) FROM migrations);
     SELECT r.revision, r.live, r.value INTO revision, live, value
     FROM records r WHERE r.collection = the_collection AND r.key = the_key;
