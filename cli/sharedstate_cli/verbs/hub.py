@@ -6,16 +6,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sharedstate import SharedState, jsonio
+from sharedstate import jsonio
 from sharedstate.clock import iso_of_ms
 from sharedstate.errors import EXIT_LOST, EXIT_NOT_FOUND, EXIT_RETRY, Corrupt, StoreError
-from sharedstate.files.store import FileStore
-from sharedstate.host import Host
 from sharedstate.hub.bridge import Bridge
 from sharedstate.hub.health import examine
 from sharedstate.hub.model import AgentContext, Gap, HubEvent, Outage, Told, Unified
@@ -24,13 +21,13 @@ from sharedstate.messages.lanes import lane_of
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.human import ago, moment
 from sharedstate_cli.report import Grid, Report, compact
+from sharedstate_cli.running.machine import HUB, machine_guard
 from sharedstate_cli.session import Session
 from sharedstate_cli.streams import STDIN
 
 if TYPE_CHECKING:
-    from sharedstate.claims.services.service import Guard
+    pass
 
-SERVICE = "hub"
 EVERY_MS = 2_000
 EVERY_MS_MIN = 100
 EVERY_MS_MAX = 3_600_000
@@ -177,33 +174,16 @@ def run(session: Session, *, every: int | None, bridge: str | None, owner: str |
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     with (
-        _guarded(state) as guard,
-        guard.running(
-            SERVICE, owner=owner or state.identity.owner, rights=rights, on_lost=lambda _: ending.set()
-        ) as mine,
+        machine_guard(state) as guard,
+        guard.running(HUB, owner=owner or state.identity.owner, rights=rights, on_lost=lambda _: ending.set()) as mine,
     ):
-        session.emit(Report(document={"ok": True, "service": SERVICE}, lines=(f"the hub runs, every {every_ms} ms",)))
+        session.emit(Report(document={"ok": True, "service": HUB}, lines=(f"the hub runs, every {every_ms} ms",)))
         told = _turn(session, bridge, frozenset())
         while not ending.wait(every_ms / 1000):
             told = _turn(session, bridge, told)
     if mine.lost:
         return Report(code=EXIT_LOST, problems=("the service hub was taken over; ended",))
     return Report()
-
-
-@contextmanager
-def _guarded(state: SharedState) -> Generator[Guard]:
-    """Who guards that one runs at a time: the files themselves; beside another store, this machine.
-
-    Each machine has ends of its own to keep together, also while the shared store is away.
-    """
-    if isinstance(state.store, FileStore):
-        yield state.guard
-        return
-    root = os.path.join(state.root, "local", SERVICE)
-    host = None if type(state.host) is Host else state.host
-    with SharedState.open(root, url="", owner=state.identity.owner, host=host) as beside:
-        yield beside.guard
 
 
 def _turn(session: Session, bridge: str | None, told: frozenset[str]) -> frozenset[str]:

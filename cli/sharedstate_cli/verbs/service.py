@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from sharedstate import SharedState
 from sharedstate.claims.services import model as m
 from sharedstate.claims.services.model import Denied, NotStarted, ServiceView, Started, Stopped
 from sharedstate.clock import iso_of_ms
 from sharedstate.errors import EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_RETRY
+from sharedstate.files.store import FileStore
 from sharedstate.messages.lanes import lane_of
 from sharedstate.store import Unreadable
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.human import ago, moment
 from sharedstate_cli.report import Grid, Report, compact
+from sharedstate_cli.running.machine import HUB, guard_of, machine_guard
 from sharedstate_cli.session import Session
 from sharedstate_cli.views import unreadable_documents, unreadable_notes
 
@@ -43,13 +46,14 @@ def restart(
 
 def stop(session: Session, *, name: str, owner: str | None, grace: int | None, **force: Any) -> Report:
     """Stop it."""
-    answer = session.state.guard.stop(
-        name,
-        by=owner,
-        rights=_rights(session),
-        force_reason=_reason(**force),
-        grace_ms=m.GRACE_MS if grace is None else grace,
-    )
+    with guard_of(session.state, name) as guard:
+        answer = guard.stop(
+            name,
+            by=owner,
+            rights=_rights(session),
+            force_reason=_reason(**force),
+            grace_ms=m.GRACE_MS if grace is None else grace,
+        )
     if answer is None:
         return _nobody(name)
     return _denied(answer) if isinstance(answer, Denied) else _stopped(answer)
@@ -57,13 +61,20 @@ def stop(session: Session, *, name: str, owner: str | None, grace: int | None, *
 
 def status(session: Session, *, name: str | None) -> Report:
     """One, or all."""
-    guard = session.state.guard
     if name is None:
-        return _all(guard.all())
-    view = guard.status(name)
+        return _all([*_of_this_machine(session.state), *session.state.guard.all()])
+    with guard_of(session.state, name) as guard:
+        view = guard.status(name)
     if view is None:
         return _nobody(name)
     return Report(document={"ok": True, **view_document(view)}, grid=_grid(view))
+
+
+def _of_this_machine(state: SharedState) -> list[ServiceView]:
+    """What is guarded in this machine's files beside another store."""
+    with machine_guard(state) as own:
+        view = own.status(HUB)
+        return [] if view is None or isinstance(state.store, FileStore) else [view]
 
 
 def view_document(view: ServiceView) -> dict[str, Any]:

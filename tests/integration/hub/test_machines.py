@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sharedstate import SharedState
-from sharedstate.errors import EXIT_REFUSED, EXIT_RETRY
+from sharedstate.errors import EXIT_CONFIG, EXIT_REFUSED, EXIT_RETRY
 from sharedstate.store import Versioned
 from tests.integration.hub.crew import PATIENCE_S, Command, wait_for
 from tests.integration.hub.remotes import Remote, place_of
@@ -105,6 +105,23 @@ def test_the_service_runs_once_for_each_machine_and_ends_with_0(remote: Remote, 
         pass
 
 
+def test_the_service_is_shown_and_stopped_by_its_name_also_while_the_shared_store_is_away(
+    remote: Remote, tmp_path: Path
+) -> None:
+    """It is guarded on its machine, beside the shared store."""
+    machine = Command(tmp_path / "one", remote.url)
+    with running(machine) as [service]:
+        remote.kill()
+        shown = json.loads(machine.run("service", "status", "hub", "--json").stdout)
+        assert (shown["state"], shown["pid"]) == ("running", service.pid)
+        remote.start()
+        everything = json.loads(machine.run("service", "status", "--json").stdout)["services"]
+        assert [(one["service"], one["pid"]) for one in everything] == [("hub", service.pid)]
+        assert machine.run("service", "stop", "hub").returncode == 0
+        assert service.wait(PATIENCE_S) == 0
+    assert json.loads(machine.run("service", "status", "hub", "--json").stdout)["state"] == "stopped"
+
+
 def test_on_files_too_the_service_runs_once(tmp_path: Path) -> None:
     machine = Command(tmp_path / "one", "")
     with running(machine):
@@ -163,5 +180,37 @@ def test_a_wrong_password_is_red_with_a_hint_and_never_told(tmp_path: Path) -> N
         assert update.returncode != 0, "a wrong password is no outage"
         said = answer.stdout + answer.stderr + text.stdout + text.stderr + update.stdout + update.stderr
         assert SECRET not in said
+        began = machine.run("hub", "run", "--json")
+        assert (began.returncode, "refuses this user" in began.stdout) == (EXIT_CONFIG, True), began.stderr
+        assert SECRET not in began.stdout + began.stderr
     finally:
         server.stop()
+
+
+def test_a_password_that_is_changed_ends_the_service_with_a_sentence_so_that_it_is_started_with_the_new_one(
+    tmp_path: Path,
+) -> None:
+    server = RedisServer("--requirepass", SECRET)
+    try:
+        machine = Command(tmp_path / "one", f"redis://:{SECRET}@127.0.0.1:{server.port}/0")
+        service = machine.start("hub", "run", "--every", "200ms")
+        assert service.stdout is not None
+        assert "the hub runs" in service.stdout.readline()
+        server.kill()
+        server.start("--requirepass", "another")
+        out, err = service.communicate(timeout=PATIENCE_S)
+        assert (service.returncode, "refuses this user" in err) == (EXIT_CONFIG, True), err
+        assert SECRET not in out + err
+    finally:
+        server.stop()
+
+
+def test_a_server_that_is_not_there_is_red_on_its_side_with_a_hint(absent: Remote, tmp_path: Path) -> None:
+    answer = Command(tmp_path / "one", absent.url).run("hub", "health", "--json")
+    document = json.loads(answer.stdout)
+    assert (answer.returncode, document["score"] <= 60) == (EXIT_RETRY, True), "of git the clock is this machine's"
+    red = [check for check in document["checks"] if not check["ok"]]
+    assert {check["side"] for check in red} == {"shared"}
+    assert {"write", "read", "beat", "journal"} <= {check["name"] for check in red}
+    assert all(check["problem"] for check in red)
+    assert red[0]["hint"]
