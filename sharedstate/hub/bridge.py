@@ -12,7 +12,7 @@ import os
 from typing import Final
 
 from sharedstate import jsonio
-from sharedstate.errors import Corrupt, InvalidInput, StoreUnavailable
+from sharedstate.errors import Corrupt, InvalidInput, StoreUnavailable, UnsafeStore
 from sharedstate.host import Host
 from sharedstate.hub.events import as_entry, checked_event
 from sharedstate.hub.model import JOURNAL
@@ -59,6 +59,7 @@ class Bridge:
 
     def cross(self) -> Crossing:
         """Take in what is there now, at most 10,000 files: what an earlier look has found first, then by name."""
+        self._check_folders()
         for name in sorted(self._names(self._folder))[:FILES_MAX]:
             self._claim(name)
         taken: list[str] = []
@@ -86,6 +87,13 @@ class Bridge:
         if blocked is not None and not taken and not refused:
             raise blocked
         return Crossing(taken=tuple(taken), repeated=tuple(repeated), refused=tuple(refused))
+
+    def _check_folders(self) -> None:
+        """Others may put files here, and so links: behind one, files of somebody's own would be taken in and moved."""
+        for name in (TAKING, DONE, REFUSED):
+            path = os.path.join(self._folder, name)
+            if os.path.islink(path):
+                raise UnsafeStore(f"the bridge follows no link: {path}")
 
     def _names(self, folder: str) -> list[str]:
         try:

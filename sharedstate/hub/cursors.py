@@ -41,8 +41,10 @@ class Cursor(Value):
         return f"{self.identity}:{self.sequence}{mark}{kept}"
 
 
-def read_cursor(text: str) -> Cursor:
+def read_cursor(text: object) -> Cursor:
     """A cursor that an event carried; nothing and `now` have no place of their own. Raises `InvalidInput`."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"a cursor is text, not {type(text).__name__}")
     if text in ("", NOW):
         return Cursor()
     found = _FORM.fullmatch(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sharedstate.hub.model import AgentContext, Version, dump_context, load_context
-from sharedstate.hub.policy import event_of, is_newer
+from sharedstate.hub.policy import copied, event_of, is_newer
 from sharedstate.jsonio import encode
 from sharedstate.store import Decision, Snapshot
 
@@ -45,7 +45,7 @@ def decide_join(snapshot: Snapshot, mine: AgentContext, *, writer: str) -> Decis
     if theirs is not None and made.version == theirs.version:
         return Decision(result=made)
     live = None if made.deleted else made.version.number
-    copy = made.replace(copied_ms=snapshot.now.at_ms, copied_seen_ms=made.seen_ms)
+    copy = copied(made, snapshot.now)
     events = () if made.version == mine.version else (event_of(made),)
     return Decision(result=made, write=dump_context(copy), live=live, events=events)
 
@@ -56,7 +56,7 @@ def decide_settle(snapshot: Snapshot, mine: AgentContext, made: AgentContext) ->
     if here is None or here.apart is None or here.version != mine.version:
         return Decision(result=False)
     live = None if made.deleted else made.version.number
-    copy = made.replace(copied_ms=snapshot.now.at_ms, copied_seen_ms=made.seen_ms, apart=None)
+    copy = copied(made.replace(apart=None), snapshot.now)
     return Decision(result=True, write=dump_context(copy), live=live)
 
 

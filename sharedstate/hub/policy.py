@@ -143,8 +143,14 @@ def decide_adopt(snapshot: Snapshot, other: AgentContext, *, told: bool = True) 
     if not is_newer(other, here) or (here is not None and here.apart is not None):
         return Decision(result=False)  # what was changed here without the others is joined, never replaced
     live = None if other.deleted else other.version.number
-    copy = other.replace(copied_ms=snapshot.now.at_ms, copied_seen_ms=other.seen_ms)
-    return Decision(result=True, write=dump_context(copy), live=live, events=(event_of(other),) if told else ())
+    written = dump_context(copied(other, snapshot.now))
+    return Decision(result=True, write=written, live=live, events=(event_of(other),) if told else ())
+
+
+def copied(other: AgentContext, now: Instant) -> AgentContext:
+    """A context as it is written where it comes from elsewhere: to a store this looks like a sign of life."""
+    seen_ms = None if other.seen_ms is None else min(other.seen_ms, now.at_ms)  # a clock ahead: nobody lives longer
+    return other.replace(copied_ms=now.at_ms, copied_seen_ms=seen_ms)
 
 
 def base_of(known: AgentContext | None) -> Base:

@@ -217,7 +217,8 @@ class Hub:
             return decision.replace(events=tuple({**event, "id": mark} for event in decision.events))
 
         answer = self._ends.local.transact(CONTEXTS, agent, marked, journal=OFFLINE)
-        self._waiting.kept()
+        if answer is not False:  # there was nobody to delete
+            self._waiting.kept()
         return answer
 
     def _reconciled(self, shared: Store) -> Reconciled:

@@ -110,12 +110,12 @@ def told(state: SharedState) -> list[tuple[str, int]]:
     return [(one.body["by"], one.body["n"]) for one in events if one.body["type"] == "n"]
 
 
-def wait_for(what: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:
+def wait_for(what: Callable[[], bool], *, patience_s: float = PATIENCE_S, step_s: float = 0.05) -> None:
     """Wait until it is so."""
     deadline_s = time.monotonic() + patience_s
     while not what():
         assert time.monotonic() < deadline_s, "it did not come to that"
-        time.sleep(0.05)
+        time.sleep(step_s)
 
 
 class Command:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sharedstate.hub.bridge import DONE, TAKING
-from tests.integration.hub.crew import PATIENCE_S, Worker, crew, told
+from tests.integration.hub.crew import PATIENCE_S, Worker, crew, told, wait_for
 from tests.integration.hub.remotes import Remote, place_of
 from tests.integration.stores.places import Place
 
@@ -93,11 +93,13 @@ def test_a_forwarder_that_is_killed_at_any_moment_forwards_each_event_once(absen
         worker.finish()
     absent.start()
     judge, deaths = place.open("judge"), 0
-    for kill in range(60):
-        worker = Worker("forward", root, place.url, "a")
+    for kill in range(KILLS):
+        worker, before = Worker("forward", root, place.url, "a"), len(told(judge))
         with crew(worker):
-            time.sleep(0.001 * place.pace * (kill % 12))
-            before = len(told(judge))
+            if kill:
+                time.sleep(0.003 * place.pace * kill)
+            else:
+                wait_for(lambda: len(told(judge)) > 0, step_s=0.001)  # so that at least this one dies in the middle
             worker.kill()
             deaths += 0 < before < count or 0 < len(told(judge)) < count
         if len(told(judge)) == count:

@@ -19,6 +19,7 @@ from typing import Any
 
 from sharedstate import SharedState
 from sharedstate.errors import StoreError
+from sharedstate.hub import events
 from sharedstate.hub.bridge import Bridge
 from sharedstate.hub.model import Gap, HubEvent, Outage
 from sharedstate.hub.service import Hub
@@ -87,8 +88,9 @@ def publish(state: SharedState, name: str, count: int) -> None:
 
 
 def forward(state: SharedState, name: str, count: int) -> None:
-    """One reconciliation."""
+    """One reconciliation, in small steps, so that a kill finds it between two of them."""
     del name, count
+    events.BATCH = 5  # type: ignore[misc]  # reason: final for everybody but this test
     say(state.hub.reconcile().fields())
 
 

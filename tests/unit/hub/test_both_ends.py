@@ -10,6 +10,8 @@ from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt
 from sharedstate.hub.model import CONTEXTS, JOURNAL, AgentContext, Gap
 from sharedstate.hub.service import Hub
+from sharedstate.testing.clock import FakeHost, FakeMachine
+from sharedstate.testing.memory import MemoryStore
 from tests.unit.hub.test_contexts import AWAY, World, shown, single
 
 
@@ -52,6 +54,31 @@ def test_a_copy_of_a_dead_agent_is_no_sign_of_life_on_either_side() -> None:
     world.host.advance(60)
     assert here.beat("bob")
     assert not held(there, "bob").expired
+
+
+def test_a_clock_that_is_ahead_makes_nobody_live_longer() -> None:
+    """The one machine's clock is an hour ahead of the shared store's, when it gives what it has kept."""
+    world = World()
+    ahead = FakeHost(machine=FakeMachine())
+    ahead.advance(3_600)
+    here = Hub(shared=world.shared, local=MemoryStore(ahead), host=ahead, writer="here")
+    there, _ = world.hub("there")
+    world.shared.outage = AWAY
+    here.update("ada", {"x": 1}, ttl_ms=10_000)
+    world.shared.outage = None
+    ahead.advance(60)
+    here.reconcile()
+    assert not held(there, "ada").expired
+    world.host.advance(11)
+    assert held(there, "ada").expired
+
+
+def test_a_deletion_of_nobody_while_away_leaves_no_mark() -> None:
+    world = World()
+    here, local = world.hub("here")
+    world.shared.outage = AWAY
+    assert here.delete("ada") is False
+    assert local.get("hub", "waiting") is None
 
 
 def test_a_copy_of_a_living_agent_is_alive() -> None:

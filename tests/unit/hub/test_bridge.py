@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import StoreUnavailable, UnsafeStore
 from sharedstate.hub.bridge import SETTLED_MS, TAKEN, Bridge
 from sharedstate.hub.model import JOURNAL
 from sharedstate.testing.clock import FakeHost
@@ -150,6 +150,20 @@ def test_a_name_as_long_as_names_get_and_one_that_is_no_text_are_taken(store: Me
     for name in ("\u00e9" * 125 + ".json", "x" * 250 + ".json", os.fsdecode(b"\xff\xfe.json")):
         (tmp_path / name).write_text("{}")
     assert len(Bridge(store, str(tmp_path), host=store.host).cross().taken) == 3
+
+
+@pytest.mark.parametrize("name", ["taking", "done", "refused"])
+def test_a_planted_link_takes_in_nothing_of_another_folder(store: MemoryStore, tmp_path: Path, name: str) -> None:
+    push, secret = tmp_path / "push", tmp_path / "secret"
+    for folder in (push, secret):
+        folder.mkdir()
+    (secret / "own.json").write_text("{}")
+    (push / "a.json").write_text("{}")
+    (push / name).symlink_to(secret)
+    with pytest.raises(UnsafeStore):
+        Bridge(store, str(push), host=store.host).cross()
+    assert [path.name for path in secret.iterdir()] == ["own.json"]
+    assert list(store.read(JOURNAL)) == []
 
 
 def test_what_is_remembered_of_one_file_may_be_damaged(store: MemoryStore, tmp_path: Path) -> None:
