@@ -41,10 +41,11 @@ class Handled(Value):
 class FaultProxy:
     """Passes connections on to `target`, each with its fault. Usable as a context manager; safe for threads.
 
-    It listens at `address`, on `port`. `pass` changes nothing. `refuse`: closed at once with a reset. `hang`: taken,
-    then nothing for ever. `reset`: a reset in the middle of the request. `cut`: an orderly end in the middle of the
-    answer. `lose_answer`: the whole request arrives, the answer does not. `trickle`: the answer comes one byte each
-    `pause_s`. `slow`: each piece is `pause_s` late.
+    It listens at `address`, on `port`, or where a `listener` that is given does.
+
+    `pass` changes nothing. `refuse`: closed at once with a reset. `hang`: taken, then nothing for ever. `reset`: in the
+    middle of the request. `cut`: an orderly end in the middle of the answer. `lose_answer`: the whole request arrives,
+    the answer does not. `trickle`: the answer comes one byte each `pause_s`. `slow`: each piece is `pause_s` late.
 
     `silent` swallows all answers while it is True, `shut` refuses all connections. `cuts` counts what `cut` and `hold`
     have done.
@@ -60,7 +61,7 @@ class FaultProxy:
         seed: int = 0,
         pause_s: float = 0.05,
         port: int = 0,
-        host: str = "127.0.0.1",
+        listener: socket.socket | None = None,
     ) -> None:
         self._target = target
         self._script = list(script)
@@ -82,10 +83,10 @@ class FaultProxy:
         self._holding = False
         self._held: dict[socket.socket, bytes] = {}  # what waits for `deliver`
         self._kept: set[socket.socket] = set()  # connections to the server that outlive their clients
-        self._listener = socket.create_server((host, port), backlog=256)
+        self._listener = listener or socket.create_server(("127.0.0.1", port), backlog=256)
         self._listener.settimeout(_POLL_S)
-        self.port = int(self._listener.getsockname()[1])
-        self.address = (host, self.port)
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self.port = self.address[1]
         self._start(self._accept)
 
     def then(self, *faults: Fault) -> None:
