@@ -6,9 +6,10 @@ is prepared, statements carry the schema. Several statements go in one message.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import ceil
+from time import monotonic
 from typing import Any, Final
 
 import psycopg
@@ -61,10 +62,44 @@ class ServerClock:
         self._ahead_s = None
 
 
+class _Search(threading.local):
+    """How long this thread may look for a server, and at how many hosts: each gets a share of what is left."""
+
+    end_s: float = 0.0
+    hosts: int = 1
+
+    def begin(self, limit_s: float, hosts: int) -> None:
+        """Look at `hosts`, for `limit_s` in all."""
+        self.end_s, self.hosts = monotonic() + limit_s, hosts
+
+    def next_end_s(self) -> float:
+        """The end of the next host's share."""
+        now_s, left = monotonic(), max(1, self.hosts)
+        self.hosts -= 1
+        return now_s + max(0.0, self.end_s - now_s) / left
+
+
+_search = _Search()
+
+
 class Bounded(psycopg.Connection[Row]):
     """A connection whose every wait ends: `limit_s` bounds each request, also when the far side says nothing."""
 
     limit_s: float = 10.0
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> Any:
+        """As the library's, which bounds each host by whole seconds, two at least, and not all of them together."""
+        making, ready = super()._connect_gen(conninfo), None
+        end_s = _search.next_end_s()
+        while True:
+            try:
+                wanted = next(making) if ready is None else making.send(ready)
+            except StopIteration as made:
+                return made.value
+            ready = yield wanted
+            if monotonic() >= end_s:
+                raise psycopg.errors.ConnectionTimeout("no answer in time")
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As the library's, with a time-out when none is given."""
@@ -190,7 +225,6 @@ def dialer(address: Address, *, clock: ServerClock, timeout_s: float, level_quer
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": max(1000, int(timeout_s * 1000)),
-        "connect_timeout": max(2, ceil(timeout_s)),
     }
     try:
         given = conninfo_to_dict(address.conninfo)
@@ -201,7 +235,12 @@ def dialer(address: Address, *, clock: ServerClock, timeout_s: float, level_quer
         wanted["password"] = address.password
     merged: dict[str, Any] = {**wanted, **given, "client_encoding": "UTF8"}
 
+    hosts = max(str(merged.get(name) or "").count(",") + 1 for name in ("host", "hostaddr"))
+    said_s = str(merged.pop("connect_timeout", ""))
+    host_s = int(said_s) if said_s.isdigit() and int(said_s) else timeout_s
+
     def dial(limit_s: float) -> Line:
+        _search.begin(min(hosts * host_s, limit_s), hosts)
         try:
             connection = Bounded.connect(**merged, autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:

@@ -160,7 +160,6 @@ def test_a_server_that_never_answers_is_given_up_in_time_and_the_doubt_is_said(l
         began_s = time.monotonic()
         with pytest.raises(StoreUnavailable) as caught:
             call()
-        # An attempt to connect takes two seconds, which is the least that libpq's `connect_timeout` can be.
         assert time.monotonic() - began_s < 3.6, number
         assert ("not known" in str(caught.value)) == doubtful, "only these could change something"
         lane.proxy.silent = False
