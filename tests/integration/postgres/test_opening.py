@@ -128,6 +128,10 @@ def test_a_role_with_the_documented_grants_can_work_and_one_without_is_told(guar
     assert agent.transact("tasks", "T-2", writes({"n": 1}, live=1, events=[{"n": 1}])) == 0
     assert agent.append("log", {"n": 1}) == 1
     assert agent.upkeep() == []
+    agent.transact("selftest-1", "k", writes({"n": 1}, live=1, events=[{"n": 1}]), journal="selftest-1")
+    assert agent.trials() == ["selftest-1"]
+    agent.forget_trial("selftest-1")
+    assert (agent.trials(), agent.collections(), agent.journals()) == ([], ["tasks"], ["events", "log"])
     assert {finding.severity for finding in agent.checkup()} <= {"ok", "error"}
     assert "postgres_grants" in {finding.code for finding in agent.checkup() if finding.severity == "ok"}
     reader = postgres_store(login(guarded, "reader"))

@@ -102,6 +102,16 @@ def test_the_acl_user_of_the_documentation_can_do_everything_and_no_secret_is_to
     assert (store.collections(), store.journals()) == (["counters", "tasks"], ["events", "log"])
     assert [len(list(store.scan("counters", live_only=live))) for live in (True, False)] == [1, 1]
     check_counts(store, 1)
+    store.transact("selftest-1", "k", writes({"n": 1}, live=1, events=[{"n": 1}]), journal="selftest-1")
+    assert store.trials() == ["selftest-1"]
+    store.forget_trial("selftest-1")
+    assert store.trials() == []
+    assert not redis.Redis(port=server.port, username="fleet", password=SECRET).exists(
+        *(
+            f"{store.keys.prefix}{kind}:selftest-1{rest}"
+            for kind, rest in (("records", ""), ("live", ""), ("beat", ":k"))
+        )
+    )
     assert "error" not in severities(store.checkup()).values()
     elsewhere = redis_store(f"redis://fleet:{SECRET}@127.0.0.1:{server.port}/0?prefix=other")
     wrong = redis_store(f"redis://fleet:x{SECRET}@127.0.0.1:{server.port}/0")
