@@ -27,6 +27,7 @@ from sharedstate.hub.model import (
     load_context,
 )
 from sharedstate.hub.policy import UNCHANGED, Change, Update
+from sharedstate.hub.retention import decide_drop, forget_tombstones, is_old_tombstone, is_outdated
 from sharedstate.hub.waiting import Waiting
 from sharedstate.ids import check_id
 from sharedstate.store import Decision, Snapshot, Store, Unreadable, Versioned
@@ -165,6 +166,13 @@ class Hub:
             self._waiting.joined(seen)
         return done if answered and done is not None else Reconciled(taken=0, given=0, forwarded=0)
 
+    def forget(self) -> int:
+        """Remove the tombstones of a month ago on both ends; how many. Does nothing while the shared store is away."""
+        answered, count, _ = self._ends.try_shared(forget_tombstones)
+        if not answered or self._ends.single:
+            return count or 0
+        return (count or 0) + forget_tombstones(self._ends.local)
+
     # Records of work; more of them are in `sharedstate.hub.recording`
 
     def record_task(self, agent: str, task_id: str, status: str, result: Any = None) -> AgentContext:
@@ -222,15 +230,19 @@ class Hub:
         return answer
 
     def _reconciled(self, shared: Store) -> Reconciled:
-        here, there = self._loaded(self._ends.local), self._loaded(shared)
+        here, there, now_ms = self._loaded(self._ends.local), self._loaded(shared), shared.now().at_ms
         taken = given = 0
         for agent in sorted(here.keys() | there.keys()):
             mine, theirs = here.get(agent), there.get(agent)
             try:
                 if mine is not None and mine.apart is not None:
                     given += self._rejoin(shared, mine)
-                elif theirs is not None and policy.is_newer(theirs, mine):
-                    taken += self._adopt(self._ends.local, theirs)
+                    continue
+                if mine is not None and is_outdated(mine, theirs, now_ms=now_ms):
+                    self._drop(mine, shared)
+                    mine = None
+                if theirs is not None and policy.is_newer(theirs, mine):
+                    taken += not is_old_tombstone(theirs, now_ms=now_ms) and self._adopt(self._ends.local, theirs)
                 elif mine is not None and policy.is_newer(mine, theirs):
                     given += self._adopt(shared, mine)
             except (Corrupt, InvalidInput):
@@ -239,6 +251,11 @@ class Hub:
         if given or forwarded:
             self.events.name_journal(shared)
         return Reconciled(taken=taken, given=given, forwarded=forwarded)
+
+    def _drop(self, mine: AgentContext, shared: Store) -> None:
+        """What the shared store has forgotten; not what it cannot read, which raises `Corrupt`."""
+        shared.get(CONTEXTS, mine.agent)
+        self._ends.local.transact(CONTEXTS, mine.agent, lambda snapshot: decide_drop(snapshot, mine))
 
     def _rejoin(self, shared: Store, mine: AgentContext) -> bool:
         """What was changed on this machine alone, with what others have made of the agent meanwhile."""

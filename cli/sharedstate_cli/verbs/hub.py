@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sharedstate import jsonio
 from sharedstate.clock import iso_of_ms
@@ -17,6 +17,7 @@ from sharedstate.hub.bridge import Bridge
 from sharedstate.hub.health import examine
 from sharedstate.hub.model import AgentContext, Gap, HubEvent, Outage, Told, Unified
 from sharedstate.hub.policy import UNCHANGED
+from sharedstate.hub.retention import forget_bridged, forget_done
 from sharedstate.messages.lanes import lane_of
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.human import ago, moment
@@ -25,12 +26,10 @@ from sharedstate_cli.running.machine import HUB, machine_guard
 from sharedstate_cli.session import Session
 from sharedstate_cli.streams import STDIN
 
-if TYPE_CHECKING:
-    pass
-
 EVERY_MS = 2_000
 EVERY_MS_MIN = 100
 EVERY_MS_MAX = 3_600_000
+_FORGET_S = 3_600.0
 INPUT_CHARACTERS_MAX = 512 * 1024
 _COLUMNS = ("AGENT", "STATUS", "SEEN", "CONTEXT")
 _SHOWN_CHARACTERS = 60
@@ -178,9 +177,12 @@ def run(session: Session, *, every: int | None, bridge: str | None, owner: str |
         guard.running(HUB, owner=owner or state.identity.owner, rights=rights, on_lost=lambda _: ending.set()) as mine,
     ):
         session.emit(Report(document={"ok": True, "service": HUB}, lines=(f"the hub runs, every {every_ms} ms",)))
-        told = _turn(session, bridge, frozenset())
+        told, forget_s = _turn(session, bridge, frozenset()), state.host.monotonic_s()
         while not ending.wait(every_ms / 1000):
             told = _turn(session, bridge, told)
+            if state.host.monotonic_s() >= forget_s:
+                forget_s += _FORGET_S
+                told = told | _tried(session, partial(_forget, bridge=bridge), told)
     if mine.lost:
         return Report(code=EXIT_LOST, problems=("the service hub was taken over; ended",))
     return Report()
@@ -188,16 +190,28 @@ def run(session: Session, *, every: int | None, bridge: str | None, owner: str |
 
 def _turn(session: Session, bridge: str | None, told: frozenset[str]) -> frozenset[str]:
     """One look. A fault of a store ends nothing; it is returned, and noted unless the last look has `told` it."""
-    problems: list[str] = []
-    for part in (_reconcile, partial(_cross, bridge=bridge)):
-        try:
-            part(session)
-        except (StoreError, Corrupt) as error:  # that the shared store is away, the hub tells by itself
-            problems.append(str(error))
-    for problem in problems:
-        if problem not in told:
-            session.note(problem)
-    return frozenset(problems)
+    parts = (_reconcile, partial(_cross, bridge=bridge))
+    return frozenset[str]().union(*(_tried(session, part, told) for part in parts))
+
+
+def _tried(session: Session, part: Callable[[Session], None], told: frozenset[str]) -> frozenset[str]:
+    try:
+        part(session)
+    except (StoreError, Corrupt) as error:  # that the shared store is away, the hub tells by itself
+        if str(error) not in told:
+            session.note(str(error))
+        return frozenset((str(error),))
+    return frozenset()
+
+
+def _forget(session: Session, *, bridge: str | None) -> None:
+    """What is a month old; what waits for the shared store is none of it."""
+    state = session.state
+    count = state.hub.forget()
+    if bridge is not None:
+        count += forget_bridged(state.store) + forget_done(bridge, now_ms=state.host.now().at_ms)
+    if count:
+        session.emit(Report(document={"ok": True, "forgotten": count}, lines=(f"forgot {count} things a month old",)))
 
 
 def _reconcile(session: Session) -> None:
