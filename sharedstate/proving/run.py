@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sharedstate.connect import SharedState
-from sharedstate.errors import SharedStateError
+from sharedstate.errors import SharedStateError, StoreUnavailable
 from sharedstate.files.selftest import FAIL, UNKNOWN, Check, NoAnswer
 from sharedstate.host import Host
 from sharedstate.proving.checks import CHECKS, cleans_up
@@ -44,5 +44,8 @@ def _made(check: Callable[[Trial], Check], trial: Trial) -> Check:
         return check(trial)
     except NoAnswer as error:
         return Check(name=name, verdict=UNKNOWN, what=str(error))
+    except StoreUnavailable as error:
+        trial.store.now()  # a server that is gone is no refutation: then this raises, and that is the answer
+        return Check(name=name, verdict=UNKNOWN, what=f"{error.code}: {error}")
     except SharedStateError as error:
         return Check(name=name, verdict=FAIL, what=f"{error.code}: {error}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -20,6 +22,7 @@ from sharedstate.proving.run import prove
 from sharedstate.proving.trial import PEERS, RUN_S_MAX
 from sharedstate.store import Provable, Versioned
 from sharedstate.testing.contracts.steps import writes
+from sharedstate.testing.proxy import FaultProxy
 from sharedstate_adapters.redis.store import RedisStore
 from tests.integration.stores import broken_stores as broken
 from tests.integration.stores.places import Place, new_place
@@ -152,6 +155,24 @@ def test_faults_are_told_in_one_sentence_with_their_exit_codes_and_without_secre
         for answer in (shell(line), shell.text(line)):
             assert answer.code == code, (line, answer.out, answer.err)
             assert SECRET not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_a_server_that_falls_silent_in_the_middle_ends_the_test_in_time_and_refutes_nothing(
+    name: str, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARED_STATE_LOCK_TIMEOUT_MS", "1500")
+    url = urlsplit(made(name, tmp_path).url)
+    with FaultProxy((url.hostname or "", url.port or 0)) as proxy:
+        through = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{proxy.port}")).geturl()
+        timer = threading.Timer(3.0, lambda: setattr(proxy, "silent", True))
+        timer.start()
+        begun_s = time.monotonic()
+        told = shell("selftest --url", through)
+        timer.cancel()
+    assert told.code in (0, 75), told.out  # 0: it had ended before
+    assert told.code == 0 or told.document["error"]["code"] == "store_unavailable"
+    assert time.monotonic() - begun_s < 30
 
 
 def test_a_file_store_is_proved_as_its_folder(shell: Shell, tmp_path: Path) -> None:
