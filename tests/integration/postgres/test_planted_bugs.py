@@ -40,9 +40,7 @@ from tests.integration.postgres.test_server import (
 )
 from tests.integration.stores import comparing
 from tests.integration.stores.places import new_place
-from tests.integration.stores.test_clocks import (
-    test_a_host_clock_that_is_off_by_an_hour_neither_kills_nor_immortalises_a_claim as clocks_are_off,
-)
+from tests.integration.stores.test_clocks import check_common_clock, pairs_on
 
 Check = Callable[[Lane, Path], None]
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -173,7 +171,8 @@ def the_stopped_block_nobody(lane: Lane, folder: Path) -> None:
 def clocks_may_be_off(lane: Lane, folder: Path) -> None:
     """Hosts whose clocks are off by an hour."""
     del lane
-    clocks_are_off(new_place("postgres", folder), uncounted)
+    with pairs_on(new_place("postgres", folder)) as pairs:
+        check_common_clock(pairs)
 
 
 def sql(**texts: Callable[[str], str]) -> Plant:

@@ -28,9 +28,7 @@ from tests.integration.redis.test_lost_answers import (
 )
 from tests.integration.stores import comparing
 from tests.integration.stores.places import new_place, redis_url
-from tests.integration.stores.test_clocks import (
-    test_a_host_clock_that_is_off_by_an_hour_neither_kills_nor_immortalises_a_claim as clocks_are_off,
-)
+from tests.integration.stores.test_clocks import check_common_clock, pairs_on
 
 Check = Callable[[Lane, Path], None]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -109,7 +107,8 @@ def cut_appends_happen_once(lane: Lane, folder: Path) -> None:
 def ages_are_the_servers(lane: Lane, folder: Path) -> None:
     """Clocks of hosts that are off."""
     del lane
-    clocks_are_off(new_place("redis", folder), uncounted)
+    with pairs_on(new_place("redis", folder)) as pairs:
+        check_common_clock(pairs)
 
 
 HEAD = "head ~= ARGV[4] or "

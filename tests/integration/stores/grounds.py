@@ -73,9 +73,13 @@ def _redis() -> RedisServer:
     return RedisServer(fsync="always")
 
 
+def _postgres() -> PostgresServer:
+    return PostgresServer(fsync=False)  # what a kill leaves is with the kernel
+
+
 _SERVERS: Final[Mapping[str, tuple[Callable[[], Server], Callable[[int], str], int]]] = {
     "git": (GitDaemon, _git_url, 8),
-    "postgres": (PostgresServer, _postgres_url, 1),
+    "postgres": (_postgres, _postgres_url, 1),
     "redis": (_redis, _redis_url, 1),
 }
 SERVED: Final = tuple(_SERVERS)

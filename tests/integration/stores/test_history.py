@@ -23,7 +23,7 @@ from tests.integration.stores.race import TROUBLES, StoreRace, ThreadRace, check
 
 Recorded = Callable[[str, object], None]
 STORES = ("files", "git", "memory", "postgres", "redis")
-SHORT_S = {"git": 12.0, "postgres": 6.0, "redis": 6.0}
+SHORT_S = {"git": 10.0, "memory": 2.0, "postgres": 5.0, "redis": 5.0}
 LONG_S = 150.0
 
 
@@ -71,7 +71,7 @@ def run(store: str, folder: Path, ends: ExitStack, *, seed: int, seconds: float)
 def test_what_all_clients_did_and_heard_is_one_history(
     store: str, seconds: float, tmp_path: Path, ends: ExitStack, record_property: Recorded
 ) -> None:
-    done = run(store, tmp_path, ends, seed=11, seconds=seconds or SHORT_S.get(store, 5.0))
+    done = run(store, tmp_path, ends, seed=11, seconds=seconds or SHORT_S.get(store, 4.0))
     record_property("operations", (store, done["all"]))
     # Only a race in which all of this happened proves anything.
     least = 1 if store == "git" else 5

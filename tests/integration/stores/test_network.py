@@ -17,10 +17,9 @@ from tests.integration.stores.race import lines_of, steps_of
 from tests.integration.stores.racer import StoreRacer
 
 Recorded = Callable[[str, object], None]
-SETTINGS: Final[dict[str, Any]] = {"lock_timeout_ms": 1_500, "git_deadline_ms": 3_000}
-LIMIT_S: Final = {"git": 3.0, "postgres": 3.5, "redis": 1.5}  # libpq tries to connect for two seconds at least
+SETTINGS: Final[dict[str, Any]] = {"lock_timeout_ms": 1_000, "git_deadline_ms": 2_000}
+LIMIT_S: Final = {"git": 2.0, "postgres": 3.0, "redis": 1.0}  # libpq tries to connect for two seconds at least
 SLACK_S: Final = 3.0  # a busy machine
-ROUNDS: Final = 2
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
@@ -43,14 +42,12 @@ def test_a_fault_of_the_network_costs_time_and_never_a_change(
         for act in (racer.write, racer.append, racer.look):
             act("")
         longest_s = 0.0
-        for number in range(ROUNDS):  # one or two connections break, the next one is sound
-            broken: list[Fault] = [fault] * (1 + number % 2)
-            ground.proxy.then(*broken)
+        for act in (racer.write, racer.append, racer.look):  # a connection breaks, the next one is sound
+            ground.proxy.then(fault)
             ground.proxy.drop_connections()
-            for act in (racer.write, racer.append, racer.look):
-                begun_s = time.monotonic()
-                act("")
-                longest_s = max(longest_s, time.monotonic() - begun_s)
+            begun_s = time.monotonic()
+            act("")
+            longest_s = max(longest_s, time.monotonic() - begun_s)
         ground.proxy.default = fault  # and now all of them
         ground.proxy.drop_connections()
         begun_s = time.monotonic()

@@ -13,7 +13,7 @@ from tests.integration.stores.cables import Machine, why_not
 from tests.integration.stores.grounds import SERVED, Ground
 from tests.integration.stores.race import StoreRace, check_race, steps_of
 
-SECONDS = {"git": 10.0, "postgres": 6.0, "redis": 6.0}
+SECONDS = {"git": 9.0, "postgres": 5.0, "redis": 5.0}
 OUTAGE_S = 1.2
 pytestmark = [
     pytest.mark.slow,

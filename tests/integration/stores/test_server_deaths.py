@@ -17,7 +17,7 @@ from tests.integration.stores.crew import Crew
 from tests.integration.stores.grounds import SERVED, Ground
 
 COUNT = 320
-DEATHS = 3
+DEATHS = 2
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
@@ -28,7 +28,7 @@ def test_a_killed_server_loses_nothing_acknowledged_and_its_clients_go_on(
     """Four processes count while the server is killed: each count is told once, and kept."""
     longest_s = 0.0
     with Ground(name, tmp_path) as ground:
-        count = COUNT // (2 * ground.straight.pace) if name == "git" else COUNT
+        count = COUNT // (3 * ground.straight.pace) if name == "git" else COUNT
         with Crew(ground.straight, "count_up", size=4, count=count) as crew:
             crew.start()
             for _ in range(DEATHS):
