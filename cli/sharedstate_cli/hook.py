@@ -3,18 +3,21 @@
 The look itself is a child's work; the parent waits for it at most 1.5 s. So it makes no difference where the child is
 stuck: at a lock, on a dead network, at a disk that does not answer and from which no signal wakes. The child has no
 descriptor of the caller's, or a pipe of the caller's would stay open as long as it is stuck.
+
+The parent loads nothing but this module, and forks before the command is loaded: what it has loaded the child would
+have to copy, page by page. So nothing of ours, nor `typing`, is imported here before the fork.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from io import StringIO
-from typing import Final
 
-from sharedstate_cli.hot import Usage, in_order
-from sharedstate_cli.report import json_line, visible
-from sharedstate_cli.session import Console
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Final
+
+    from sharedstate_cli.session import Console
 
 CHILD_S: Final = 1.5
 PRINTING_S: Final = 0.3  # for an output that nobody empties; what came before is the start of the interpreter
@@ -25,25 +28,28 @@ SIGKILL: Final = 9
 DESCRIPTORS_MAX: Final = 65_536
 _PIECE: Final = 65_536
 
-Run = Callable[[list[str], Console], int]
-
 
 def is_asked(words: Sequence[str]) -> bool:
     """Whether this command line is the hook form of `unread`."""
     own = words[: words.index("--")] if "--" in words else words
     if "--hook" not in own or "--help" in own or "-h" in own:
         return False
+    if own[0] == "unread":
+        return True
+    from sharedstate_cli.hot import Usage, in_order
+
     try:
         return in_order(own)[0] == "unread"
     except Usage:
         return False
 
 
-def guarded(words: list[str], run: Run) -> None:
+def guarded(words: list[str]) -> None:
     """Run the hook form as the whole life of this process, and print what is to be said. Returns in any case."""
+    __import__("gc").disable()
     _alarm(CHILD_S + PRINTING_S, _leave)
     try:
-        answer = _of_child(words, run)
+        answer = _of_child(words)
     except OSError as error:
         answer = degraded(words, f"no process to look with: {error.strerror}").encode()
     except _Late:  # it struck a moment after the answer
@@ -58,8 +64,10 @@ def guarded(words: list[str], run: Run) -> None:
         pass  # nobody reads it, or the disk is full: no reason to fail a shell
 
 
-def answered(words: list[str], run: Run, console: Console) -> str:
+def answered(words: list[str], run: Callable[[list[str], Console], int], console: Console) -> str:
     """What the hook form prints, from `run` in this process: its output, or that it is unknown, and why."""
+    from io import StringIO
+
     out, err = StringIO(), StringIO()
     code = run(words, console.replace(stdin=None, stdout=out, stderr=err))
     if code == 0:
@@ -70,17 +78,19 @@ def answered(words: list[str], run: Run, console: Console) -> str:
 
 def degraded(words: Sequence[str], reason: str) -> str:
     """The one line that says that nothing is known."""
+    from sharedstate_cli.report import json_line, visible
+
     told = visible(reason)[:REASON_CHARACTERS_MAX]
     if "--json" in words:
         return json_line({"ok": False, "reason": "unknown", "detail": told, "retryable": True, "count": None}) + "\n"
     return f"unread: unknown ({told})\n"
 
 
-def _of_child(words: list[str], run: Run) -> bytes:
+def _of_child(words: list[str]) -> bytes:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        _look(words, run, writer)
+        _look(words, writer)
     os.close(writer)
     try:
         raw, ended = _read(reader)
@@ -95,7 +105,7 @@ def _of_child(words: list[str], run: Run) -> bytes:
     return degraded(words, why).encode()
 
 
-def _look(words: list[str], run: Run, writer: int) -> None:
+def _look(words: list[str], writer: int) -> None:
     """The child's life: answer into the pipe, and be gone."""
     try:
         _alarm(CHILD_S + PRINTING_S, SIG_DFL)  # when the parent was killed it ends by itself, if a signal can reach it
@@ -104,7 +114,10 @@ def _look(words: list[str], run: Run, writer: int) -> None:
             os.dup2(null, fd)
         os.closerange(3, writer)
         os.closerange(writer + 1, DESCRIPTORS_MAX)
-        text = answered(words, run, Console(stdin=None, stdout=None, stderr=None))
+        from sharedstate_cli.main import plain
+        from sharedstate_cli.session import Console
+
+        text = answered(words, plain, Console(stdin=None, stdout=None, stderr=None))
         view = memoryview(text.encode("utf-8", "backslashreplace") + WHOLE)
         while view:
             view = view[os.write(writer, view) :]

@@ -10,6 +10,7 @@ from typing import Any
 
 from sharedstate.errors import EXIT_INTERRUPTED, EXIT_UNEXPECTED, SharedStateError
 from sharedstate_cli import hook, hot
+from sharedstate_cli.descriptors import guard_descriptors
 from sharedstate_cli.hot import Parsed
 from sharedstate_cli.report import Report, complaint, error_document
 from sharedstate_cli.session import Console, Session
@@ -26,11 +27,8 @@ def main(argv: Sequence[str] | None = None, *, console: Console | None = None) -
     """
     if argv is None and console is None:
         gc.disable()  # most verbs live for milliseconds; collecting while they load costs one of them
-        _guard_descriptors()
+        guard_descriptors()
         words = sys.argv[1:]
-        if HOOK in words and hasattr(os, "fork") and hook.is_asked(words):
-            hook.guarded(words, _plain)
-            _leave(0)
         code = run(words, Console.real())
         _leave(code)
         return code
@@ -41,21 +39,22 @@ def run(words: list[str], console: Console) -> int:
     """One command line in one console."""
     if HOOK in words and hook.is_asked(words):
         return _hooked(words, console)
-    return _plain(words, console)
+    return plain(words, console)
 
 
 def _hooked(words: list[str], console: Console) -> int:
     """The hook form without its time limit: for systems that cannot fork, and for tests."""
     try:
         if console.stdout is not None:
-            console.stdout.write(hook.answered(words, _plain, console))
+            console.stdout.write(hook.answered(words, plain, console))
             console.stdout.flush()
     except OSError:
         _discard_output(console)
     return 0
 
 
-def _plain(words: list[str], console: Console) -> int:
+def plain(words: list[str], console: Console) -> int:
+    """One command line in one console, the hook form without its own rules."""
     _speak_any_text(console)
     try:
         return _run(words, console)
@@ -169,15 +168,6 @@ def _trace() -> None:
 
 
 # Streams
-
-
-def _guard_descriptors() -> None:
-    """With a standard stream closed (`>&-`) its number would go to the next file opened: give it to nobody instead."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
 
 
 def _speak_any_text(console: Console) -> None:

@@ -104,6 +104,14 @@ def test_the_hook_form_imports_nothing_expensive_either(tmp_path: Path) -> None:
     assert [module for module in BANNED if module in loaded] == []
 
 
+def test_what_the_hook_form_forks_from_is_little_more_than_a_bare_interpreter() -> None:
+    code = "import sys; from sharedstate_cli import descriptors, hook, start; print(*sorted(sys.modules))"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    bare = set(subprocess.check_output([sys.executable, "-c", "import sys; print(*sys.modules)"], text=True).split())
+    own = {"sharedstate_cli", *(f"sharedstate_cli.{name}" for name in ("descriptors", "hook", "start"))}
+    assert loaded - bare == own | {"__future__"}
+
+
 def cpu_ms(words: list[str], env: dict[str, str]) -> float:
     """Processor time of one run, which other work on the machine disturbs least; with that of its children."""
     null = (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)
