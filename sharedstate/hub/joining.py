@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sharedstate.hub.model import AgentContext, Version, dump_context, load_context
+from sharedstate.hub.model import JOINED_MAX, AgentContext, Version, dump_context, load_context
 from sharedstate.hub.policy import copied, event_of, is_newer
 from sharedstate.jsonio import encode
 from sharedstate.store import Decision, Snapshot
@@ -39,15 +39,23 @@ def joined(mine: AgentContext, theirs: AgentContext | None, *, writer: str) -> A
 
 
 def decide_join(snapshot: Snapshot, mine: AgentContext, *, writer: str) -> Decision[AgentContext]:
-    """In the shared store. What was changed apart is told by the events that are forwarded, a merge by its own."""
+    """In the shared store. What was changed apart is told by the events that are forwarded, a merge by its own.
+
+    What is joined is noted: this machine may die, or its disk be full, before it knows, and what others have put back
+    since must stay so.
+    """
     theirs = None if snapshot.value is None else load_context(mine.agent, snapshot.value)
+    if theirs is not None and mine.version in theirs.joined:
+        return Decision(result=theirs)
     made = joined(mine, theirs, writer=writer)
     if theirs is not None and made.version == theirs.version:
         return Decision(result=made)
+    known = mine.joined if theirs is None else theirs.joined
+    others = [one for one in known if one.writer != mine.version.writer]
+    made = made.replace(joined=(*others, mine.version)[-JOINED_MAX:])
     live = None if made.deleted else made.version.number
-    copy = copied(made, snapshot.now)
     events = () if made.version == mine.version else (event_of(made),)
-    return Decision(result=made, write=dump_context(copy), live=live, events=events)
+    return Decision(result=made, write=dump_context(copied(made, snapshot.now)), live=live, events=events)
 
 
 def decide_settle(snapshot: Snapshot, mine: AgentContext, made: AgentContext) -> Decision[bool]:

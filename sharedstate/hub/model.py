@@ -20,7 +20,8 @@ TTL_MS_MIN: Final = 1_000
 TTL_MS_MAX: Final = 30 * 86_400_000
 Mode = Literal["merge", "replace"]
 MODES: Final[tuple[Mode, ...]] = ("merge", "replace")
-_NAMES: Final = frozenset(("agent", "status", "context", "version", "ttl_ms", "deleted", "copied", "apart"))
+_NAMES: Final = frozenset(("agent", "status", "context", "version", "ttl_ms", "deleted", "copied", "apart", "joined"))
+JOINED_MAX: Final = 16
 
 
 class Version(Value):
@@ -55,6 +56,7 @@ class AgentContext(Value):
     never expires). `deleted` marks a tombstone: it keeps an older copy from coming back. `copied_ms` is when this store
     took it over from another, `copied_seen_ms` what was known there of its last sign of life: taking over is none.
     `apart` is there while it has changes that the shared store has not seen: what it was before them.
+    `joined` says up to which version the changes of a machine that was apart are in it, so that none is made twice.
     `extra` keeps unknown fields.
     """
 
@@ -69,6 +71,7 @@ class AgentContext(Value):
     copied_ms: int | None = None
     copied_seen_ms: int | None = None
     apart: Base | None = None
+    joined: tuple[Version, ...] = ()
     extra: Mapping[str, Any] = {}
 
 
@@ -139,6 +142,7 @@ def dump_context(context: AgentContext) -> Document:
         "deleted": context.deleted,
         **({} if copied_ms is None else {"copied": copied}),
         **({} if context.apart is None else {"apart": _dump_base(context.apart)}),
+        **({"joined": [_dump_version(one) for one in context.joined]} if context.joined else {}),
     }
 
 
@@ -154,6 +158,7 @@ def load_context(agent: str, document: Document) -> AgentContext:
         deleted, copied = document["deleted"] is True, document.get("copied", {})
         copied_ms, copied_seen_ms = _ms(copied.get("at")), _ms(copied.get("seen"))
         apart = None if document.get("apart") is None else _load_base(document["apart"])
+        joined = tuple(_load_version(one) for one in document.get("joined", ()))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"the context of {agent!r}: {error}") from None
     return AgentContext(
@@ -166,6 +171,7 @@ def load_context(agent: str, document: Document) -> AgentContext:
         copied_ms=copied_ms,
         copied_seen_ms=copied_seen_ms,
         apart=apart,
+        joined=joined,
         extra={name: value for name, value in document.items() if name not in _NAMES},
     )
 

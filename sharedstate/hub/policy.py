@@ -101,6 +101,7 @@ def decide_update(snapshot: Snapshot, agent: str, update: Update, *, apart: bool
         ttl_ms=ttl_ms,
         seen_ms=snapshot.now.at_ms,
         apart=base_of(known) if apart else None,
+        joined=() if known is None else known.joined,
         extra={} if known is None else known.extra,
     )
     event = event_of(made)
@@ -120,6 +121,7 @@ def decide_delete(snapshot: Snapshot, agent: str, *, writer: str, apart: bool = 
         version=version,
         deleted=True,
         apart=base_of(known) if apart else None,
+        joined=known.joined,
         extra=known.extra,
     )
     return Decision(result=True, write=dump_context(tombstone), events=(event_of(tombstone),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -156,12 +157,15 @@ class Hub:
         """Bring both ends together: the newer of two contexts goes to the other side, what waits is forwarded.
 
         Nothing older ever replaces something newer; where both are the same, nothing is written. Does nothing while
-        the shared store is away, or where there is only one.
+        the shared store is away, or where there is only one. Raises `StoreError` when this machine's own store fails,
+        after all that could be done.
         """
         if self._ends.single:
             return Reconciled(taken=0, given=0, forwarded=0)
-        seen = self._waiting.seen()
-        answered, done, _ = self._ends.try_shared(self._reconciled)
+        seen, faults = self._waiting.seen(), list[StoreError]()
+        answered, done, _ = self._ends.try_shared(lambda shared: self._reconciled(shared, faults))
+        if faults:
+            raise faults[0]
         if answered and seen is not None:
             self._waiting.joined(seen)
         return done if answered and done is not None else Reconciled(taken=0, given=0, forwarded=0)
@@ -214,6 +218,8 @@ class Hub:
             self.reconcile()
         except Corrupt as error:  # how far events were forwarded: contexts are together, these wait for the doctor
             logs.warn("events of this machine wait: %s", error)
+        except StoreError as error:  # of this machine: the shared store has what it could get, and the work goes on
+            logs.warn("this machine's copy of the hub is behind: %s", error)
 
     def _apart(self, agent: str, decide: Callable[[Snapshot], Decision[T]]) -> T:
         """On this machine alone, and marked as such, so that every process here joins first. It is told when joined."""
@@ -229,20 +235,25 @@ class Hub:
             self._waiting.kept()
         return answer
 
-    def _reconciled(self, shared: Store) -> Reconciled:
-        here, there, now_ms = self._loaded(self._ends.local), self._loaded(shared), shared.now().at_ms
+    def _reconciled(self, shared: Store, faults: list[StoreError]) -> Reconciled:
+        """`faults` takes those of this machine's own store: they are no outage of the shared one."""
+        here, there = self._loaded(self._ends.local, faults), self._loaded(shared)
+        now_ms = shared.now().at_ms
         taken = given = 0
         for agent in sorted(here.keys() | there.keys()):
             mine, theirs = here.get(agent), there.get(agent)
             try:
                 if mine is not None and mine.apart is not None:
-                    given += self._rejoin(shared, mine)
+                    given += self._rejoin(shared, mine, faults)
                     continue
                 if mine is not None and is_outdated(mine, theirs, now_ms=now_ms):
-                    self._drop(mine, shared)
+                    shared.get(CONTEXTS, agent)  # what it cannot read, it has not forgotten: that raises `Corrupt`
+                    with _noting(faults):
+                        self._drop(mine)
                     mine = None
                 if theirs is not None and policy.is_newer(theirs, mine):
-                    taken += not is_old_tombstone(theirs, now_ms=now_ms) and self._adopt(self._ends.local, theirs)
+                    with _noting(faults):
+                        taken += not is_old_tombstone(theirs, now_ms=now_ms) and self._adopt(self._ends.local, theirs)
                 elif mine is not None and policy.is_newer(mine, theirs):
                     given += self._adopt(shared, mine)
             except (Corrupt, InvalidInput):
@@ -252,12 +263,11 @@ class Hub:
             self.events.name_journal(shared)
         return Reconciled(taken=taken, given=given, forwarded=forwarded)
 
-    def _drop(self, mine: AgentContext, shared: Store) -> None:
-        """What the shared store has forgotten; not what it cannot read, which raises `Corrupt`."""
-        shared.get(CONTEXTS, mine.agent)
+    def _drop(self, mine: AgentContext) -> None:
+        """What the shared store has forgotten."""
         self._ends.local.transact(CONTEXTS, mine.agent, lambda snapshot: decide_drop(snapshot, mine))
 
-    def _rejoin(self, shared: Store, mine: AgentContext) -> bool:
+    def _rejoin(self, shared: Store, mine: AgentContext, faults: list[StoreError]) -> bool:
         """What was changed on this machine alone, with what others have made of the agent meanwhile."""
         made = shared.transact(
             CONTEXTS,
@@ -265,9 +275,10 @@ class Hub:
             lambda snapshot: decide_join(snapshot, mine, writer=self._writer),
             journal=JOURNAL,
         )
-        self._ends.local.transact(
-            CONTEXTS, mine.agent, lambda snapshot: decide_settle(snapshot, mine, made), journal=JOURNAL
-        )
+        with _noting(faults):
+            self._ends.local.transact(
+                CONTEXTS, mine.agent, lambda snapshot: decide_settle(snapshot, mine, made), journal=JOURNAL
+            )
         return made.version.writer == self._writer
 
     def _adopt(self, store: Store, context: AgentContext) -> bool:
@@ -279,9 +290,11 @@ class Hub:
             derived=store is self._ends.local,
         )
 
-    def _loaded(self, store: Store) -> dict[str, AgentContext]:
+    def _loaded(self, store: Store, faults: list[StoreError] | None = None) -> dict[str, AgentContext]:
         found: dict[str, AgentContext] = {}
-        rows = list(store.scan(CONTEXTS))
+        rows: list[Versioned | Unreadable] = []
+        with nullcontext() if faults is None else _noting(faults):
+            rows += store.scan(CONTEXTS)
         now = store.now()
         for one in rows:
             if isinstance(one, Unreadable):
@@ -330,6 +343,14 @@ class Hub:
         return policy.seen_by(load_context(found.key, found.value), found.beat, now, skew_ms=self._skew_ms)
 
 
+@contextmanager
+def _noting(faults: list[StoreError]) -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        faults.append(error)
+
+
 def _checked(patch: object) -> dict[str, Any]:
     """A patch as a JSON object; anything that would not come back as it is, is refused."""
     if not isinstance(patch, Mapping):
@@ -337,6 +358,7 @@ def _checked(patch: object) -> dict[str, Any]:
     try:
         raw = jsonio.encode(dict(patch))
         whole = jsonio.decode(raw, what="the patch")
+        jsonio.encode({"apart": {"context": whole}})  # as deep as it may come to stand
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"a patch is a JSON object: {error}") from None
     if len(raw) > PATCH_BYTES_MAX:

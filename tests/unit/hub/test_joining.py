@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from sharedstate.errors import StoreUnavailable
+from sharedstate.errors import InvalidInput, StoreUnavailable
 from sharedstate.hub import service
 from sharedstate.hub.joining import _merged
 from sharedstate.hub.model import CONTEXTS, AgentContext, HubEvent
@@ -117,7 +117,8 @@ def test_a_process_that_dies_between_the_two_ends_of_a_join_does_nothing_twice(m
 
     with monkeypatch.context() as patch:
         patch.setattr(service, "decide_settle", die)
-        world.hub("here").reconcile()
+        with pytest.raises(StoreUnavailable):
+            world.hub("here").reconcile()
     found = world.shared.get(CONTEXTS, "ada")
     assert found is not None
     assert found.value["context"] == {"a": 0, "b": 1, "c": 2}
@@ -129,6 +130,67 @@ def test_a_process_that_dies_between_the_two_ends_of_a_join_does_nothing_twice(m
     mine = world.locals["here"].get(CONTEXTS, "ada")
     assert mine is not None
     assert (mine.value["context"], "apart" in mine.value) == (found.value["context"], False)
+
+
+def full(*_: Any, **__: Any) -> Any:
+    raise StoreUnavailable("the disk is full")
+
+
+def test_what_others_have_put_back_after_a_join_stays_so_when_this_machine_did_not_get_to_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    here, there = world.hub("here"), world.hub("there")
+    here.update("ada", {"a": 0}, status="idle")
+    there.reconcile()
+    world.leave()
+    here.update("ada", {"a": 1}, status="working")
+    world.back()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.locals["here"], "transact", full)
+        with pytest.raises(StoreUnavailable, match="full"):
+            here.reconcile()
+    assert not here.degraded, "a full disk here is no outage there"
+    there.update("ada", {"a": 0}, status="idle")
+    world.back()
+    for hub in (here, there, world.hub("here")):
+        hub.reconcile()
+        held = hub.context("ada")
+        assert held is not None
+        assert (held.context, held.status) == ({"a": 0}, "idle")
+
+
+def test_a_full_disk_here_keeps_nobody_from_the_shared_store(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    here, there = world.hub("here"), world.hub("there")
+    world.leave()
+    here.update("ada", {"a": 1})
+    here.publish({"type": "x"})
+    world.back()
+    there.update("bob", {"b": 1})
+    monkeypatch.setattr(world.locals["here"], "transact", full)
+    fresh = world.hub("here")
+    assert fresh.update("eve", {"e": 1}).version.number == 1
+    assert not fresh.degraded
+    assert {one.agent for one in there.unified().contexts} == {"ada", "bob", "eve"}
+    assert "the disk is full" in caplog.text
+
+
+@pytest.mark.parametrize("depth", range(55, 66))
+def test_a_context_that_the_shared_store_takes_is_taken_here_too(depth: int) -> None:
+    world = World()
+    here = world.hub("here")
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    try:
+        here.update("ada", {"deep": value})
+    except InvalidInput:
+        return
+    world.leave()
+    assert here.update("ada", {"b": 1}).context == {"deep": value, "b": 1}
 
 
 def test_every_change_made_apart_is_told_once_and_so_is_their_merge() -> None:
