@@ -8,7 +8,6 @@ is not what this copy wrote, or would lose a higher fence, is reported and left 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Final
 
 from sharedstate import jsonio
@@ -26,6 +25,7 @@ from sharedstate.store import (
 from sharedstate.values import Value
 
 SHOWN_MAX: Final = 100
+PIECE_CHARACTERS_MAX: Final = 1024 * 1024
 Progress = Callable[[str, int], None]
 
 
@@ -137,7 +137,17 @@ def _copy_journal(source: Portable, target: Portable, journal: str, tally: _Tall
 
 
 def _pieces(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    while piece := list(islice(entries, LOADED_ENTRIES_MAX)):
+    """Entries in groups that a store takes in at once, also over a slow line: by count and by size."""
+    piece: list[Entry] = []
+    size = 0
+    for entry in entries:
+        characters = len(jsonio.text_of(entry.value))
+        if piece and (len(piece) == LOADED_ENTRIES_MAX or size + characters > PIECE_CHARACTERS_MAX):
+            yield piece
+            piece, size = [], 0
+        piece.append(entry)
+        size += characters
+    if piece:
         yield piece
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from sharedstate.files.store import FileStore
 from sharedstate.store import Entry, Portable
 from sharedstate.testing.contracts.steps import got, writes
 from sharedstate.testing.memory import MemoryStore
-from sharedstate.transfer import copy_store
+from sharedstate.transfer import PIECE_CHARACTERS_MAX, copy_store
 
 TASKS = 40
 
@@ -142,3 +142,21 @@ def test_a_journal_that_cannot_be_read_hides_nothing_else() -> None:
     report = copy_store(source, target)
     assert (report.records, report.entries, report.verified) == (1, 1, False)
     assert report.problems[0] == "journal events: cannot be read: journal events, entry 7: torn"
+
+
+def test_large_entries_are_loaded_in_small_groups() -> None:
+    class Weighing(MemoryStore):
+        heaviest = loads = 0
+
+        def load_entries(self, journal: str, entries: Sequence[Entry]) -> int:
+            self.loads += 1
+            self.heaviest = max(self.heaviest, sum(len(entry.value["text"]) for entry in entries))
+            return super().load_entries(journal, entries)
+
+    source, target = MemoryStore(), Weighing()
+    for number in range(30):
+        source.append("log", {"text": "x" * (PIECE_CHARACTERS_MAX // 4 if number < 20 else 10)})
+    source.append("log", {"text": "x" * (PIECE_CHARACTERS_MAX - 100)})
+    assert copy_store(source, target).verified
+    assert target.heaviest <= PIECE_CHARACTERS_MAX
+    assert target.loads < 10

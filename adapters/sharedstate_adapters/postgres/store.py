@@ -16,6 +16,7 @@ from sharedstate.clock import Instant
 from sharedstate.documents import check_name, check_record, entry_bytes
 from sharedstate.errors import BadSettings, ForkedStore, InvalidInput
 from sharedstate.host import Host
+from sharedstate.paging import Paging
 from sharedstate.store import (
     TRIAL_PREFIX,
     Decision,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from sharedstate_adapters.postgres.wire import Patience, Wire
 
 PATIENCE_S: Final = 10.0
-PAGE_COUNT: Final = 500
 
 
 class PostgresStore:
@@ -131,13 +131,13 @@ class PostgresStore:
         return versioned(rows[0], collection=collection) if rows else None
 
     def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
-        """Every record, 500 at a time, in the order of keys; each with the beat of the same moment."""
+        """Every record, page by page, in the order of keys; each with the beat of the same moment."""
         check_name(collection, what="collection")
         self._check_process()
         return self._pages(collection, self.sql.page_live if live_only else self.sql.page)
 
     def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
-        """Entries above `after`, in order, 500 at a time."""
+        """Entries above `after`, in order, page by page."""
         check_name(journal, what="journal")
         self._check_process()
         return self._entries(journal, max(0, after), limit)
@@ -296,22 +296,25 @@ class PostgresStore:
     def _pages(self, collection: str, text: str) -> Iterator[Versioned | Unreadable]:
         from sharedstate_adapters.postgres.change import listed
 
-        after = ""
+        after, paging = "", Paging()
         while True:
-            rows = self._read(text, (collection, after, PAGE_COUNT), what=f"listing {collection}")
+            count = paging.rows
+            rows = self._read(text, (collection, after, count), what=f"listing {collection}")
+            paging.took(len(rows), sum(len(row[3]) for row in rows))
             for row in rows:
                 yield listed(row, collection=collection)
-            if len(rows) < PAGE_COUNT:
+            if len(rows) < count:
                 return
             after = rows[-1][0]
 
     def _entries(self, journal: str, after: int, limit: int | None) -> Iterator[Entry]:
         from sharedstate_adapters.postgres.change import entry_of
 
-        left = limit
+        left, paging = limit, Paging()
         while left is None or left > 0:
-            count = PAGE_COUNT if left is None else min(left, PAGE_COUNT)
+            count = paging.rows if left is None else min(left, paging.rows)
             rows = self._read(self.sql.entries, (journal, after, count), what=f"journal {journal}")
+            paging.took(len(rows), sum(len(row[3]) for row in rows))
             for row in rows:
                 entry = entry_of(row, journal=journal)
                 after = entry.sequence

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sharedstate import jsonio
 from sharedstate.errors import Corrupt
+from sharedstate.paging import Paging
 from sharedstate.store import Entry, Unreadable, Versioned
 from sharedstate_adapters.redis.records import Keys, versioned
 from sharedstate_adapters.redis.scripts import PAGE, PICK
@@ -14,12 +15,11 @@ from sharedstate_adapters.redis.scripts import PAGE, PICK
 if TYPE_CHECKING:
     from sharedstate_adapters.redis.wire import Patience, Wire
 
-PAGE_COUNT: Final = 500
 Row = tuple[bytes, bytes | None, bytes | None]  # key, record, beat
 
 
 class Reader:
-    """Looks at much, in requests of 500; each of them is given the whole `patience` of an operation."""
+    """Looks at much, page by page; each request is given the whole `patience` of an operation."""
 
     __slots__ = ("_keys", "_patience", "_wire")
 
@@ -37,9 +37,11 @@ class Reader:
         cursor: bytes = b"0"
         seen: set[bytes] = set()  # a hash that grows or shrinks meanwhile may show a field twice
         records, beats = self._keys.records(collection), self._keys.beats(collection)
+        paging = Paging()
         while True:
-            words = (cursor, PAGE_COUNT, beats)
+            words = (cursor, paging.rows, beats)
             cursor, *rows = self._wire.run(PAGE, (records,), words, self._patience(), what=f"listing {collection}")
+            paging.took(len(rows) // 3, _size(rows[1::3]))
             for row in _threes(rows):
                 if row[0] not in seen:
                     seen.add(row[0])
@@ -51,17 +53,22 @@ class Reader:
         what = f"listing {collection}"
         keys = sorted(self._wire.ask(("SMEMBERS", self._keys.live(collection)), self._patience(), what=what))
         records, beats = self._keys.records(collection), self._keys.beats(collection)
-        for first in range(0, len(keys), PAGE_COUNT):
-            words = (beats, *keys[first : first + PAGE_COUNT])
-            yield from _threes(self._wire.run(PICK, (records,), words, self._patience(), what=what))
+        paging, first = Paging(), 0
+        while first < len(keys):
+            picked = keys[first : first + paging.rows]
+            rows = self._wire.run(PICK, (records,), (beats, *picked), self._patience(), what=what)
+            first += len(picked)
+            paging.took(len(picked), _size(rows[1::3]))
+            yield from _threes(rows)
 
     def entries(self, journal: str, after: int, limit: int | None) -> Iterator[Entry]:
         """The entries of a journal above `after`, at most `limit`."""
-        stream, left = self._keys.journal(journal), limit
+        stream, left, paging = self._keys.journal(journal), limit, Paging()
         while left is None or left > 0:
-            count = PAGE_COUNT if left is None else min(left, PAGE_COUNT)
+            count = paging.rows if left is None else min(left, paging.rows)
             words = ("XRANGE", stream, f"({after}-0", "+", "COUNT", count)
             page = self._wire.ask(words, self._patience(), what=f"journal {journal}")
+            paging.took(len(page), sum(_size(fields) for _, fields in page))
             for name, fields in page:
                 entry = _entry(name, fields, journal=journal)
                 after = entry.sequence
@@ -79,6 +86,10 @@ class Reader:
             if found == kind and self._wire.ask(("EXISTS", key_of(name)), patience, what=f"listing {kind}s"):
                 names.append(name)
         return sorted(names)
+
+
+def _size(raws: Sequence[bytes | None]) -> int:
+    return sum(len(raw) for raw in raws if raw is not None)
 
 
 def _threes(rows: Sequence[Any]) -> Iterator[Row]:

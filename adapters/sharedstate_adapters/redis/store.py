@@ -116,13 +116,13 @@ class RedisStore:
         return None if raw is None else versioned(place.key, raw, beat, what=place.what)
 
     def scan(self, collection: str, *, live_only: bool = False) -> Iterator[Versioned | Unreadable]:
-        """Every record, 500 at a time; each with the beat of the same moment."""
+        """Every record, page by page; each with the beat of the same moment."""
         check_name(collection, what="collection")
         self._check_process()
         return self._reader.scan(collection, live_only=live_only)
 
     def read(self, journal: str, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
-        """Entries above `after`, in order, 500 at a time."""
+        """Entries above `after`, in order, page by page."""
         check_name(journal, what="journal")
         self._check_process()
         return self._reader.entries(journal, max(0, after), limit)

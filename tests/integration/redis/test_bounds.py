@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import redis
 
 from sharedstate.errors import SharedStateError, StoreUnavailable, UnsafeStore
+from sharedstate.paging import ROWS_FIRST
+from sharedstate.store import Entry
 from tests.integration.redis.stores import check_counts, counted_on, redis_store
 from tests.servers.redis import RedisServer
 from tests.servers.scripted import ScriptedServer
@@ -136,3 +139,23 @@ def test_a_server_that_may_evict_is_refused_by_the_first_write_after_a_new_conne
     client.config_set("maxmemory-policy", "noeviction")
     assert store.transact("counters", "c", counted_on) == 2
     check_counts(store, 2)
+
+
+def test_a_journal_of_large_entries_is_read_in_small_pages(server: RedisServer) -> None:
+    """Five hundred of the largest at once take longer than an answer may, also on a loopback."""
+    store = redis_store(server.url, lock_timeout_ms=2_000)
+    text = "x" * 900_000
+    for first in range(1, 121, 10):
+        store.load_entries("log", [Entry(sequence=n, at_ms=1, value={"t": text}) for n in range(first, first + 10)])
+    sizes: list[int] = []
+    ask = store._reader._wire.ask
+
+    def weighed(words: Sequence[Any], *rest: Any, **named: Any) -> Any:
+        answer = ask(words, *rest, **named)
+        sizes.append(len(answer))
+        return answer
+
+    store._reader._wire.ask = weighed  # type: ignore[method-assign]  # reason: looked at, not replaced
+    assert [entry.sequence for entry in store.read("log")] == list(range(1, 121))
+    assert sizes[0] <= ROWS_FIRST
+    assert max(sizes[1:]) <= 2
