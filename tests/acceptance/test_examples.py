@@ -70,6 +70,42 @@ def test_the_dashboard_shows_who_does_what_and_the_last_events(tmp_path: Path) -
     assert "event-5" not in told.stdout
 
 
+def told_by(root: Path) -> list[dict[str, object]]:
+    with SharedState.open(root) as state:
+        events = [getattr(one, "body", {}) for one in state.hub.subscribe(timeout_s=0)]
+    return [dict(body) for body in events if str(body.get("type")).endswith("_recorded")]
+
+
+def test_the_hooks_of_the_hub_record_what_came_of_the_work_and_never_fail_it(tmp_path: Path) -> None:
+    good = run("hub_hooks.sh", "dispatch", "ada", "T-1", "echo", '{"files": ["a b.py"]}', root=tmp_path)
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = run("hub_hooks.sh", "dispatch", "ada", "T-2", "sh", "-c", "echo 5; exit 17", root=tmp_path)
+    assert (bad.returncode, bad.stderr) == (17, "")
+    run("hub_hooks.sh", "consume", "bob", "P-1", "false", root=tmp_path)
+    nasty = f"$(touch {tmp_path}/evaluated) `touch {tmp_path}/evaluated` __import__('os')"
+    odd = run("hub_hooks.sh", "consume", "bob", "P-2", "printf", "%s", nasty, root=tmp_path)
+    assert (odd.returncode, "not JSON" in odd.stderr, "P-2: recorded without its result" in odd.stderr) == (
+        0,
+        True,
+        True,
+    )
+    assert not (tmp_path / "evaluated").exists()
+    told = [tuple(one.get(name) for name in ("agent", "status", "outcome", "result")) for one in told_by(tmp_path)]
+    assert told == [
+        ("ada", "complete", None, {"files": ["a b.py"]}),
+        ("ada", "failed", None, 5),
+        ("bob", None, "rejected", None),
+        ("bob", None, "accepted", None),
+    ]
+    with SharedState.open(tmp_path) as state:
+        ada = state.hub.context("ada")
+        assert ada is not None
+        assert (ada.status, ada.context["last_task"]["status"]) == ("idle", "failed")
+    assert run("hub_hooks.sh", "dispatch", "ada", root=tmp_path).returncode == 2
+    lost = run("hub_hooks.sh", "dispatch", "ada", "T-3", "true", root=tmp_path, SHARED_STATE_URL="nonsense://x")
+    assert (lost.returncode, "the hub was not told" in lost.stderr) == (0, True), "the work is done all the same"
+
+
 def test_a_claim_in_20_lines(tmp_path: Path) -> None:
     first = run("claim_in_20_lines.py", root=tmp_path)
     assert first.returncode == 0, first.stderr
