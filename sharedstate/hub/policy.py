@@ -71,7 +71,7 @@ def check_ttl(ttl_ms: object) -> int | None:
     if ttl_ms is None:
         return None
     if type(ttl_ms) is not int or not TTL_MS_MIN <= ttl_ms <= TTL_MS_MAX:
-        raise InvalidInput(f"a time to live is {TTL_MS_MIN} to {TTL_MS_MAX} ms, not {ttl_ms!r}")
+        raise InvalidInput(f"a time to live is 1 s to 30 days ({TTL_MS_MIN} to {TTL_MS_MAX} ms), not {ttl_ms!r} ms")
     return ttl_ms
 
 

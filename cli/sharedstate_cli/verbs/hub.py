@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from sharedstate.hub.bridge import Bridge
 from sharedstate.hub.health import examine
 from sharedstate.hub.model import AgentContext, Gap, HubEvent, Outage, Told, Unified
 from sharedstate.hub.policy import UNCHANGED
+from sharedstate.hub.recording import AMOUNT_MAX
 from sharedstate.hub.retention import forget_bridged, forget_done
 from sharedstate.messages.lanes import lane_of
 from sharedstate_cli.hot import Usage
@@ -108,7 +108,7 @@ def record(
         raise Usage("--use NAME=NUMBER goes with usage, and only with it")
     if kind in ("task", "proposal"):
         if what is None or outcome is None:
-            raise Usage(f"claims hub record {kind} AGENT ID OUTCOME")
+            raise Usage(f"an id and an outcome are needed: claims hub record {kind} AGENT ID OUTCOME")
         (recording.task if kind == "task" else recording.proposal)(agent, what, outcome, value)
     elif what is not None or outcome is not None:
         raise Usage(f"claims hub record {kind} takes no id and no outcome")
@@ -321,8 +321,13 @@ def _value(text: str, what: str) -> Any:
     """Any JSON value: read inside an object, because a document is one."""
     try:
         document = jsonio.decode(b'{"value":' + text.encode() + b"}", what=what)
-    except (Corrupt, UnicodeEncodeError) as error:
-        raise Usage(f"{what}: not JSON: {error}") from None
+    except UnicodeEncodeError:
+        raise Usage(f"{what}: not UTF-8 text") from None
+    except Corrupt as error:
+        reason = str(error).removeprefix(f"{what}: ")
+        if " (char " in reason:  # a place in the object around it helps nobody
+            reason = 'one JSON value is wanted; names and texts stand in double quotes, as in {"files": 3}'
+        raise Usage(f"{what}: not JSON: {reason}") from None
     if document.keys() != {"value"}:
         raise Usage(f"{what}: not one JSON value")
     return document["value"]
@@ -331,11 +336,18 @@ def _value(text: str, what: str) -> Any:
 def _object(text: str, what: str) -> dict[str, Any]:
     value = _value(text, what)
     if not isinstance(value, dict):
-        raise Usage(f'{what}: an object such as {{"branch": "main"}}, not {type(value).__name__}')
+        raise Usage(f'{what}: an object such as {{"branch": "main"}}, not {_kind(value)}')
     return value
 
 
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    kinds = {bool: "true or false", str: "a text", list: "a list"}
+    return kinds.get(type(value), "a number")
+
+
 def _number(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(sys.maxsize)):
-        raise Usage(f"--use {name[:40]}: a whole number, not {text[:40]!r}")
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(AMOUNT_MAX)):
+        raise Usage(f"--use {name[:40]}: a whole number from 0 to {AMOUNT_MAX}, not {text[:40]!r}")
     return int(text)

@@ -89,6 +89,48 @@ def test_wrong_input_is_a_usage_error_and_changes_nothing(shell: Shell, line: st
     assert shell("hub status").document["contexts"] == []
 
 
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        (
+            "hub update ada --patch {'a':1}",
+            "--patch: not JSON: one JSON value is wanted; names and texts stand in double",
+        ),
+        ("hub update ada --patch null", 'an object such as {"branch": "main"}, not null'),
+        ("hub update ada --patch [1]", "not a list"),
+        ('hub update ada --patch {"a":NaN}', "--patch: not JSON: NaN is not JSON"),
+        ("hub update ada --ttl 40d", "1 s to 30 days"),
+        ("hub record task ada T-1", "an id and an outcome are needed"),
+        ("hub record task ada T-1 done --result \udcff", "--result: not UTF-8 text"),
+        ("hub record usage ada --use a=99999999999999999999", "a whole number from 0 to 1000000000000000"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_command(shell: Shell, line: str, said: str) -> None:
+    answer = shell.text(line)
+    assert (answer.code, said in answer.err) == (EXIT_USAGE, True), answer.err
+
+
+def test_watching_tells_an_outage_what_happens_here_and_the_end_of_it(tmp_path: Path) -> None:
+    store = MemoryStore()
+    shell = Shell(tmp_path, store=store, host=store.host)
+    shell("hub update ada --set n=1")
+    cursor = shell("hub watch --after first --count 1").documents[0]["cursor"]
+    store.outage = StoreUnavailable("no way there")
+    shell("hub update ada --set n=2")
+    told = shell("hub watch --timeout 1s --after", cursor).documents
+    for name, document in zip(("hub-outage", "hub-event"), told, strict=True):
+        MODELS[name].model_validate_json(json.dumps(document))
+    assert (told[0]["away"], told[0]["reason"], told[1]["local"]) == (True, "no way there", True)
+    text = shell.text("hub watch --timeout 1s --after", cursor).out
+    assert "only this machine's events" in text
+    assert "(here only)" in text
+    store.outage = None
+    shell.advance(60)
+    assert shell("hub status").code == 0, "it joins"
+    assert shell("hub watch --timeout 0s --after", told[1]["cursor"]).documents == [], "told already"
+    assert [one["event"]["number"] for one in shell("hub watch --timeout 0s --after first").documents] == [1, 2]
+
+
 def test_records_stand_in_the_events_with_their_results(shell: Shell) -> None:
     shell("hub record task ada T-1 complete --result", '{"files": ["a.py"]}')
     shell("hub record proposal ada P-1 rejected")
