@@ -67,13 +67,13 @@ class Follower:
         """What there is to tell now, and whether that is all."""
         if self._away and self._host.monotonic_s() < self._retry_at_s:
             return self._of_this_machine(), True
-        before = self._cursor
+        before = self._cursor, self._only_new
         try:
             if self._missed is not None:
                 raise self._missed
             found, is_whole = self._look()
         except StoreError as error:
-            self._missed, self._cursor = None, before  # a look that was cut short has told nothing
+            self._missed, (self._cursor, self._only_new) = None, before  # a look that was cut short has told nothing
             return [*self._lost(error), *self._of_this_machine()], True
         return [*self._back(), *found], is_whole
 

@@ -24,7 +24,9 @@ class ContextFields(Open):
 
 
 class HubContext(Ok, ContextFields):
-    """`hub get`, `hub update`."""
+    """`hub get`, `hub update`. `degraded`: the shared store is away; it is what this machine knows, or keeps for it."""
+
+    degraded: bool
 
 
 class ContextsFields(Open):
@@ -89,10 +91,11 @@ class HubHealth(Open):
 
 
 class HubRecorded(Ok):
-    """`hub record`."""
+    """`hub record`. `degraded`: the shared store is away; it is kept on this machine until that is back."""
 
     recorded: Literal["task", "proposal", "lesson", "usage"]
     agent: str
+    degraded: bool
     id: str | None = None
     outcome: str | None = None
 

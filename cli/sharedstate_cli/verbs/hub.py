@@ -53,7 +53,7 @@ def get(session: Session, *, agent: str) -> Report:
     if held is None:
         return _nobody(session, agent)
     lines = tuple(jsonio.encode(_document(held)).decode().rstrip("\n").split("\n"))  # a text may hold other separators
-    return Report(document={"ok": True, **_document(held)}, lines=lines, notes=_stale(session))
+    return Report(document=_answer(session, _document(held)), lines=lines, notes=_stale(session))
 
 
 def update(
@@ -80,14 +80,14 @@ def update(
         ttl_ms=UNCHANGED if ttl is None else (ttl or None),
     )
     line = f"updated {made.agent}, change {made.version.number}"
-    return Report(document={"ok": True, **_document(made)}, lines=(line,), notes=_away(session))
+    return Report(document=_answer(session, _document(made)), lines=(line,), notes=_away(session))
 
 
 def delete(session: Session, *, agent: str) -> Report:
     """Take an agent out."""
     if not session.state.hub.delete(agent):
         return _nobody(session, agent)
-    document = {"ok": True, "agent": agent, "deleted": True}
+    document = _answer(session, {"agent": agent, "deleted": True})
     return Report(document=document, lines=(f"deleted {agent}",), notes=_away(session))
 
 
@@ -118,7 +118,7 @@ def record(
         recording.learn(agent, value)
     else:
         recording.use(agent, **{name: _number(name, text) for name, text in amounts.items()})
-    document = {"ok": True, "recorded": kind, "agent": agent, **compact(id=what, outcome=outcome)}
+    document = _answer(session, {"recorded": kind, "agent": agent, **compact(id=what, outcome=outcome)})
     return Report(document=document, lines=(f"recorded {kind} of {agent}",), notes=_away(session))
 
 
@@ -235,6 +235,11 @@ def _cross(session: Session, *, bridge: str | None) -> None:
 # What is shown
 
 
+def _answer(session: Session, told: Mapping[str, Any]) -> dict[str, Any]:
+    """`degraded`: of this machine, or kept on it until the shared store is back."""
+    return {"ok": True, **told, "degraded": session.state.hub.degraded}
+
+
 def _document(held: AgentContext) -> dict[str, Any]:
     return {
         "agent": held.agent,
@@ -295,7 +300,8 @@ def _away(session: Session) -> tuple[str, ...]:
 
 
 def _nobody(session: Session, agent: str) -> Report:
-    document = {"ok": False, "reason": "agent_not_found", "agent": agent, "detail": "the hub knows no such agent"}
+    told = {"agent": agent, "detail": "the hub knows no such agent", "degraded": session.state.hub.degraded}
+    document = {"ok": False, "reason": "agent_not_found", **told}
     problems = (f"{agent}: the hub knows no such agent",)
     return Report(code=EXIT_NOT_FOUND, document=document, problems=problems, notes=_stale(session))
 

@@ -190,11 +190,14 @@ def test_without_the_shared_store_it_says_so_and_goes_on(tmp_path: Path) -> None
     assert "kept here until it is back" in answer.err
     for line in ("hub status", "hub get ada", "hub get bob", "hub delete bob"):
         assert "this is what this machine knows" in shell.text(line).err, line
+    for line in ("hub update ada --set b=2", "hub get ada", "hub get bob", "hub record task ada T-1 complete"):
+        assert shell(line).document["degraded"] is True, line
     sick = shell("hub health")
     assert (sick.code, sick.document["ok"]) == (EXIT_RETRY, False)
     assert "look at the network" in shell.text("hub health").err
     store.outage = None
     assert [one["agent"] for one in shell("hub status").document["contexts"]] == ["ada"], "it joins by itself"
+    assert shell("hub get ada").document["degraded"] is False
 
 
 def test_every_answer_fulfils_its_schema(shell: Shell) -> None:

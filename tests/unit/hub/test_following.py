@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -268,3 +269,36 @@ def test_an_outage_is_told_with_its_reason() -> None:
     one = next(world.hub("here").subscribe(timeout_s=5))
     assert isinstance(one, Outage)
     assert (one.over, one.reason) == (False, "no way there")
+
+
+class Faulty:
+    """Fails once, at a call of choice."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.left = 0
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*positional: Any, **named: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                raise AWAY
+            return getattr(self._store, name)(*positional, **named)
+
+        return call
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+@pytest.mark.parametrize("after, expected", [("now", []), ("old", [1, 2]), ("other", ["Gap"]), ("short", ["Gap"])])
+def test_a_fault_at_any_call_costs_no_event_no_gap_and_tells_nothing_old(
+    after: str, expected: list[object], call: int
+) -> None:
+    world = World()
+    shared: Any = Faulty(world.shared)
+    hub = Hub(shared=shared, local=MemoryStore(world.host), host=world.host, writer="here")
+    publish(hub, 0, 1, 2)
+    first = next(iter(hub.subscribe(timeout_s=0))).cursor
+    cursor = {"now": "now", "old": first, "other": "abc:2", "short": f"{first.partition(':')[0]}:99"}[after]
+    shared.left = call
+    found = [shown(one) for one in hub.subscribe(cursor, timeout_s=30) if not isinstance(one, Outage)]
+    assert found == expected or (after == "now" and found == ["Gap"])
