@@ -81,10 +81,10 @@ class ServerChild:
             self._child.kill()
         self._child.wait(STOP_S_MAX)
 
-    def stop(self) -> None:
-        """End it in an orderly way; nothing when it has ended."""
+    def stop(self, *, by: int | None = None) -> None:
+        """End it in an orderly way (`by` another signal than usual); nothing when it has ended."""
         if self._child.poll() is None:
-            self._child.send_signal(self._end)
+            self._child.send_signal(self._end if by is None else by)
             try:
                 self._child.wait(STOP_S_MAX)
             except subprocess.TimeoutExpired:

@@ -92,6 +92,11 @@ class PostgresServer:
             except ProcessLookupError:
                 continue
 
+    def halt(self) -> None:
+        """End it in an orderly way: sessions are told to go."""
+        assert self._running is not None
+        self._running.stop(by=signal.SIGINT)
+
     def stop(self) -> None:
         """End it and remove its folder."""
         if self._running is not None:

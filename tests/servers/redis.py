@@ -56,6 +56,11 @@ class RedisServer:
         assert self._running is not None
         self._running.kill()
 
+    def halt(self) -> None:
+        """End it in an orderly way."""
+        assert self._running is not None
+        self._running.stop()
+
     def stop(self) -> None:
         """End it and remove its folder."""
         if self._running is not None:

@@ -24,6 +24,10 @@ class Server(Protocol):
         """SIGKILL."""
         ...
 
+    def halt(self) -> None:
+        """An orderly end."""
+        ...
+
     def start(self) -> None:
         """Start it again, with what it has on disk."""
         ...

@@ -1,4 +1,4 @@
-"""Servers are killed under load: what was acknowledged is there once they are back, each once, and clients go on."""
+"""Servers are killed and restarted under load: what was acknowledged is there afterwards, once, and clients go on."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_a_killed_server_loses_nothing_acknowledged_and_its_clients_go_on(
+def test_a_server_that_is_killed_or_restarted_loses_nothing_acknowledged_and_its_clients_go_on(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Four processes count while the server is killed: each count is told once, and kept."""
+    """Four processes count while the server is killed, and ended as its operator would: each count is told and kept."""
     longest_s = 0.0
     with Ground(name, tmp_path) as ground:
         count = COUNT // (3 * ground.straight.pace) if name == "git" else COUNT
         with Crew(ground.straight, "count_up", size=4, count=count) as crew:
             crew.start()
-            for _ in range(DEATHS):
+            for end in (ground.server.kill, ground.server.halt):
                 for owner in crew.owners:
                     crew.listen(owner, count // (DEATHS + 3))
                 gone_s = time.monotonic()
-                ground.server.kill()
+                end()
                 time.sleep(0.05)
                 ground.server.start()
                 longest_s = max(longest_s, time.monotonic() - gone_s)
