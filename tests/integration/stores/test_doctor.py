@@ -14,11 +14,13 @@ import pytest
 import redis
 from psycopg.sql import SQL, Identifier
 
+from sharedstate.clock import Instant
 from sharedstate.host import Host
 from sharedstate.store import Portable
 from sharedstate.tasks.outcomes import Claimed, Lost
 from sharedstate.testing.contracts.steps import got, writes
 from sharedstate_adapters.git.store import GitStore
+from sharedstate_adapters.postgres.line import Line
 from sharedstate_adapters.postgres.store import PostgresStore
 from sharedstate_adapters.redis.store import RedisStore
 from tests.integration.git.ground import a_machine, spoil_record
@@ -207,3 +209,31 @@ def until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < until_s, "not in time"
         time.sleep(0.05)
+
+
+class Ahead(Host):
+    """A machine whose wall clock is an hour ahead."""
+
+    def now(self) -> Instant:
+        """The true moment, an hour too late."""
+        true = super().now()
+        return true.replace(at_ms=true.at_ms + 3_600_000)
+
+
+def test_a_clock_that_is_off_from_the_servers_is_told(place: Place) -> None:
+    if not place.server_time:
+        pytest.skip("a git remote has no clock")
+    for host, wanted in ((Host(), None), (Ahead(), "warn")):
+        with place.open("looker", host=host) as state:
+            found = {one.code: one.severity for one in cast("Any", state.store).checkup()}
+        assert found.get(f"{place.name}_clock") == wanted
+
+
+def test_notifications_that_nobody_hears_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store: Any = new_place("postgres", tmp_path).store()
+    assert {one.code: one.severity for one in store.checkup()}["postgres_hints"] == "ok"
+    monkeypatch.setattr(Line, "hear", lambda *_: [])  # as behind a pooler in transaction mode
+    found = {one.code: one for one in store.checkup()}
+    assert found["postgres_hints"].severity == "warn"
+    assert "looks again each second" in found["postgres_hints"].what
+    store.close()

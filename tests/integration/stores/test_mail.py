@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from sharedstate import SharedState
+from sharedstate.host import Host
 from sharedstate.messages.model import Delivered, Queued, Received, Sent
 from sharedstate.messages.store_transport import StoreTransport
 from sharedstate.testing.transports import RecordingTransport
 from tests.integration.stores.places import Place
+from tests.unit.cli.shell import Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 ANN, BOB, CID = "one/ann", "two/bob", "three/cid"
@@ -174,3 +176,22 @@ def test_a_store_that_is_away_keeps_nothing_from_being_accepted(place: Place, tm
             back.outbox.retry(spooled.envelope.id)
         assert back.outbox.flush().sent == 2
         assert bodies(two, BOB) == ["first", "second"]
+
+
+def test_the_command_sends_looks_acknowledges_and_flushes(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARED_STATE_URL", place.url)
+    monkeypatch.chdir(tmp_path)
+    one, two = (Shell(tmp_path / name, host=Host()) for name in ("one", "two"))
+    message = one("send --from one/ann --to two/bob --to three/cid --body", "hello you")
+    assert (message.code, message.document["outcome"]) == (0, "delivered"), message
+    assert one("send --from one/ann --to * --no-deliver --body", "to all").code == 9
+    assert two("unread two/bob").document["count"] == 1
+    assert (one("outbox flush").code, two("unread two/bob").document["count"]) == (0, 2)
+    letters = two("inbox two/bob").document["letters"]
+    assert [letter["message"]["body"] for letter in letters] == ["hello you", "to all"]
+    assert two("ack two/bob --up-to", str(letters[0]["sequence"])).code == 0
+    assert one("unread two/bob").document["count"] == 1, "the watermark stands in the store"
+    assert one("unread three/cid").document["count"] == 2
+    assert one("unread one/ann").document["count"] == 0
