@@ -15,7 +15,7 @@ from sharedstate.merging.files import MergedFile, merge_files, repair_file
 from sharedstate_cli.report import Report
 from sharedstate_cli.session import Session
 
-DRIVER: Final = "claims merge-driver %O %A %B %P"
+DRIVER: Final = "claims merge-driver -- %O %A %B %P"
 NAME: Final = "sharedstate"
 BYTES_MAX: Final = 64 * 1024 * 1024
 _PATIENCE_S: Final = 10.0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sharedstate import SharedState
+from sharedstate_cli.verbs.merge_driver import DRIVER
 from tests.integration.git.ground import git
 
 STATE = "state"
@@ -43,7 +44,7 @@ def repository(tmp_path: Path) -> Path:
     commit(folder)
     ran = claims(folder, "--dir", STATE, "merge-driver", "--install", "--apply")
     assert ran.returncode == 0, ran.stderr
-    driver = f"'{sys.executable}' -m sharedstate_cli merge-driver %O %A %B %P"
+    driver = DRIVER.replace("claims", f"'{sys.executable}' -m sharedstate_cli")
     git(folder, "config", "merge.sharedstate.driver", driver)  # the command of this very environment
     return folder
 
@@ -146,7 +147,7 @@ def test_install_prints_and_changes_nothing(repository: Path) -> None:
     before = (repository / ".git" / "config").read_bytes()
     ran = claims(repository, "--dir", STATE, "merge-driver", "--install")
     assert ran.returncode == 0
-    assert "git config merge.sharedstate.driver 'claims merge-driver %O %A %B %P'" in ran.stdout
+    assert "git config merge.sharedstate.driver 'claims merge-driver -- %O %A %B %P'" in ran.stdout
     assert f"{STATE}/**/*.json merge=sharedstate" in ran.stdout
     assert (repository / ".git" / "config").read_bytes() == before
 
@@ -155,3 +156,21 @@ def test_wrong_words_are_refused(tmp_path: Path) -> None:
     for words in (["a"], ["--repair"], ["--apply"], ["--install", "a"], ["a", "b", "c"]):
         assert claims(tmp_path, "merge-driver", *words).returncode == 2
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["-x.json", "--repair.json", "a b.json", "$(touch pwned).json"])
+def test_a_file_is_merged_whatever_it_is_called(repository: Path, name: str) -> None:
+    (repository / ".gitattributes").write_text("*.json merge=sharedstate\n")
+    plain = '{"schema":1,"id":"k","revision":1,"live":null,"a":1,"b":1}'
+    (repository / name).write_text(plain)
+    commit(repository)
+    git(repository, "switch", "--quiet", "-c", "topic")
+    (repository / name).write_text(plain.replace('"a":1', '"a":2'))
+    commit(repository)
+    git(repository, "switch", "--quiet", "main")
+    (repository / name).write_text(plain.replace('"b":1', '"b":3'))
+    commit(repository)
+    assert merge(repository, "topic") == 0
+    merged = json.loads((repository / name).read_text())
+    assert (merged["a"], merged["b"]) == (2, 3)
+    assert not (repository / "pwned").exists()
