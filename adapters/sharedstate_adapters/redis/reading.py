@@ -79,11 +79,11 @@ class Reader:
 
     def named(self, kind: str, key_of: Callable[[str], str]) -> list[str]:
         """The names of one kind under which there is something, sorted."""
-        patience = self._patience()
+        what = f"listing {kind}s"
         names: list[str] = []
-        for raw in self._wire.ask(("SMEMBERS", self._keys.names), patience, what=f"listing {kind}s"):
+        for raw in self._wire.ask(("SMEMBERS", self._keys.names), self._patience(), what=what):
             found, _, name = raw.decode().partition(" ")
-            if found == kind and self._wire.ask(("EXISTS", key_of(name)), patience, what=f"listing {kind}s"):
+            if found == kind and self._wire.ask(("EXISTS", key_of(name)), self._patience(), what=what):
                 names.append(name)
         return sorted(names)
 

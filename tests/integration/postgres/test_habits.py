@@ -73,3 +73,13 @@ def test_a_role_that_only_reads_by_habit_may_write() -> None:
     assert [store.transact("counters", "c", counted_on) for _ in range(2)] == [1, 2]
     assert store.append("log", {"n": 1}) == 1
     check_counts(store, 2)
+
+
+@pytest.mark.parametrize("habits", [{}, {"standard_conforming_strings": "off", "backslash_quote": "off"}])
+def test_no_text_is_taken_for_a_statement(habits: dict[str, str]) -> None:
+    store = store_by_habit(f"h_{uuid4().hex[:12]}", **habits)
+    text = "it's \\ and \\' \"q\" $$ %s %% {x} \0 '); DROP TABLE records; --"
+    store.transact("tasks", "k'\\", writes({"t": text}, events=[{"t": text}]))
+    store.append("log", {"t": text})
+    assert got(store, "tasks", "k'\\").value == {"t": text}
+    assert [entry.value for journal in ("events", "log") for entry in store.read(journal)] == [{"t": text}] * 2

@@ -159,3 +159,11 @@ def test_a_journal_of_large_entries_is_read_in_small_pages(server: RedisServer) 
     assert [entry.sequence for entry in store.read("log")] == list(range(1, 121))
     assert sizes[0] <= ROWS_FIRST
     assert max(sizes[1:]) <= 2
+
+
+def test_many_journals_are_listed_though_all_together_take_longer_than_one_request_may(server: RedisServer) -> None:
+    store = redis_store(server.url, lock_timeout_ms=200)
+    store.append("log", {"n": 1})
+    client = redis.Redis(port=server.port)
+    client.sadd(store.keys.names, *(f"journal n-{number}" for number in range(8_000)))
+    assert store.journals() == ["log"]
