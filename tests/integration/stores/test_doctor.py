@@ -9,29 +9,22 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-import psycopg
 import pytest
-import redis
-from psycopg.sql import SQL, Identifier
 
 from sharedstate.clock import Instant
 from sharedstate.host import Host
 from sharedstate.store import Portable
 from sharedstate.tasks.outcomes import Claimed, Lost
 from sharedstate.testing.contracts.steps import got, writes
-from sharedstate_adapters.git.store import GitStore
 from sharedstate_adapters.postgres.line import Line
-from sharedstate_adapters.postgres.store import PostgresStore
-from sharedstate_adapters.redis.store import RedisStore
-from tests.integration.git.ground import a_machine, spoil_record
+from tests.integration.git.ground import a_machine
 from tests.integration.git.test_faults import count
-from tests.integration.stores.places import Place, new_place, redis_url
-from tests.integration.stores.postgres import postgres_url
+from tests.integration.stores.damage import damage, lose_entry
+from tests.integration.stores.places import Place, new_place
 from tests.servers.lifetime import free_port
 from tests.unit.cli.shell import Shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-TORN = '{"torn": '
 
 
 @pytest.fixture(params=["git", "postgres", "redis"])
@@ -49,31 +42,6 @@ def shell(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shel
     monkeypatch.setenv("SHARED_STATE_URL", place.url)
     monkeypatch.setenv("SHARED_STATE_OWNER", "here/agent")
     return Shell(tmp_path, host=Host())
-
-
-def damage(store: Any, collection: str, key: str) -> None:
-    """Spoil an existing record behind the store's back."""
-    if isinstance(store, RedisStore):
-        redis.Redis.from_url(redis_url()).hset(store.keys.records(collection), key, TORN.encode())
-    elif isinstance(store, PostgresStore):
-        text = SQL("UPDATE {}.records SET value = %s WHERE collection = %s AND key = %s")
-        with psycopg.connect(postgres_url()) as connection:
-            connection.execute(text.format(Identifier(store.address.schema)), (TORN, collection, key))
-    else:
-        assert isinstance(store, GitStore)
-        spoil_record(store, collection, key)
-
-
-def lose_entry(store: Any, journal: str, sequence: int) -> bool:
-    """Take one entry out of a journal behind the store's back; False where that cannot be done."""
-    if isinstance(store, RedisStore):
-        return bool(redis.Redis.from_url(redis_url()).xdel(store.keys.journal(journal), f"{sequence}-0"))
-    if isinstance(store, PostgresStore):
-        text = SQL("DELETE FROM {}.entries WHERE journal = %s AND sequence = %s")
-        with psycopg.connect(postgres_url()) as connection:
-            connection.execute(text.format(Identifier(store.address.schema)), (journal, sequence))
-        return True
-    return False
 
 
 def codes(shell: Shell, line: str = "doctor", *, severity: str = "") -> tuple[int, list[str]]:

@@ -15,6 +15,7 @@ from sharedstate.host import Host
 from sharedstate.messages.model import Delivered, Queued, Received, Sent
 from sharedstate.messages.store_transport import StoreTransport
 from sharedstate.testing.transports import RecordingTransport
+from tests.integration.stores.damage import damage
 from tests.integration.stores.places import Place
 from tests.unit.cli.shell import Shell
 
@@ -195,3 +196,22 @@ def test_the_command_sends_looks_acknowledges_and_flushes(
     assert one("unread two/bob").document["count"] == 1, "the watermark stands in the store"
     assert one("unread three/cid").document["count"] == 2
     assert one("unread one/ann").document["count"] == 0
+
+
+def test_a_damaged_message_hides_no_other_and_is_told(place: Place, one: SharedState, two: SharedState) -> None:
+    if place.name == "files":
+        pytest.skip("files have tests of damage of their own: tests/unit/messages/test_inbox_damage.py")
+    first, second = sent(one, BOB, "first"), sent(one, BOB, "second")
+    damage(one.store, "mail", first)
+    letters = two.inbox.unread(BOB).letters
+    assert [letter.id for letter in letters] == [first, second]
+    assert (letters[0].envelope, letters[0].problem != "", letters[0].summary) == (None, True, "first")
+    assert letters[1].envelope is not None
+    assert two.inbox.ack(BOB, up_to=2).up_to == 2
+    third = sent(one, BOB, "third")
+    assert [letter.id for letter in two.inbox.unread(BOB).letters] == [third]
+    damage(one.store, "inboxes", BOB)
+    looked = two.inbox.unread(BOB)
+    assert (looked.unknown != "", looked.count) == (True, 0), "unknown is not nothing"
+    assert isinstance(one.outbox.send(sender=ANN, to=BOB, body="fourth"), Queued), "it waits, and is not lost"
+    assert isinstance(one.outbox.send(sender=ANN, to=CID, body="others go on"), Sent)
