@@ -28,6 +28,7 @@ from tests.benchmarks import (
     replay,
     scale,
     startup,
+    stores,
 )
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.machine import facts
@@ -53,6 +54,7 @@ SECTIONS: dict[str, tuple[str, Section]] = {
     "postgres": ("PostgreSQL, with fsync", postgres_store.postgres_cycle),
     "redis": ("Redis, log synced each second", redis_store.redis_cycle),
     "git": ("A git remote, bare, on the same disk", git_store.git_cycle),
+    "stores": ("All stores: several clients, many records", stores.side_by_side),
     "hub": ("The hub: until another process sees an update (files on tmpfs)", hub.propagation),
     "peers": ("Others at the same cycle (disk); figure: ours to theirs", peers.cycles),
 }

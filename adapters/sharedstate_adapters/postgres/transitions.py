@@ -88,6 +88,10 @@ class Transition(Generic[T]):
         done = self._at_once(line, tries_max=at_once_max)
         return self._locked(line) if done is None else done.result
 
+    def end(self) -> None:
+        """Its parts refer to each other: nothing is left to the garbage collector, which takes longer than a claim."""
+        del self._runs
+
     # At once
 
     def _at_once(self, line: Line, *, tries_max: int) -> Decision[T] | None:

@@ -76,6 +76,7 @@ class Writer:
             return transition.run(line, at_once_max=self.at_once_max)
 
         result = self._until_done(work, patience, what=place.what)
+        transition.end()
         self._now_and_then(patience)
         return result
 
