@@ -175,7 +175,7 @@ class Store(Protocol):
 
 
 def is_optimistic(store: Store) -> bool:
-    """Whether `transact` makes nobody wait for a decision that changes nothing: a look before it saves nothing.
+    """Whether `transact` decides without waiting for the lock of a record: a look before it saves nothing.
 
     A store says so by a class attribute `optimistic`; without one it is taken to lock the record.
     """

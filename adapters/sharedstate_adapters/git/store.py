@@ -71,6 +71,8 @@ class GitStore:
     Safe for threads; refuses to work in a forked child. `folder` is this machine's own side, see `home`.
     """
 
+    optimistic: Final = True  # a look first would be another round trip; the push finds out what has changed
+
     def __init__(
         self, address: Address, *, folder: str, host: Host | None = None, options: Options | None = None
     ) -> None:
