@@ -39,7 +39,7 @@ class Statements:
         self.now = f"SELECT {NOW_MS}"
         self.lock = "SELECT pg_advisory_xact_lock(%s)"
         self.look = named(_LOOK)
-        self.change = named(_CHANGE)
+        self.change = named("SELECT * FROM $change(%s)")
         self.applied = named("SELECT result FROM $nonces WHERE nonce = %s")
         self.get = named(_RECORD + " WHERE r.collection = %s AND r.key = %s")
         self.page = named(_RECORD + " WHERE r.collection = %s AND r.key > %s ORDER BY r.key LIMIT %s")
@@ -81,11 +81,6 @@ r.revision, r.live, r.value, b.fence, b.at_ms
 FROM (SELECT %s::text AS collection, %s::text AS key) p
 LEFT JOIN $records r ON r.collection = p.collection AND r.key = p.key
 LEFT JOIN $beats b ON b.collection = p.collection AND b.key = p.key"""
-
-# Values are put into the text by the client library, so what may be null or empty says what it is.
-_CHANGE: Final = """SELECT * FROM $change(%s, %s, %s, %s, %s, %s, %s, %s, %s,
-%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[],
-%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text[], %s)"""
 
 _ENTRIES: Final = """SELECT sequence, at_ms, record, value FROM $entries
 WHERE journal = %s AND sequence > %s ORDER BY sequence LIMIT %s"""

@@ -124,7 +124,7 @@ class Transition(Generic[T]):
         terms, change = self._terms, step.change
         commit_s, left_ms = self._patience.commit_s, int(self._patience.left_s * 1000)
         others = {Place(terms.sql.schema, *name): seen for name, seen in step.others.items()}
-        values = in_one(
+        request = in_one(
             self._place,
             change,
             others,
@@ -137,7 +137,7 @@ class Transition(Generic[T]):
             durable=terms.durable,
         )
         self._note(step)
-        return line.ask(terms.sql.change, values, commit_s, what=self._place.what, changes=True)
+        return line.ask(terms.sql.change, (request,), commit_s, what=self._place.what, changes=True)
 
     def _told(self, rows: list[Row], step: Step[T, Look, Change, Seen], now_ms: int) -> dict[Name, Seen]:
         told: dict[Name, Seen] = {name: row[4:] for name, row in zip(step.others, rows[1:], strict=True)}

@@ -270,20 +270,20 @@ def test_a_planted_bug_is_found(name: str, lane: Lane, tmp_path: Path, monkeypat
         check(planted, tmp_path)
 
 
-REVISION = "AND revision IS NOT DISTINCT FROM was_revision AND live IS NOT DISTINCT FROM was_live"
-VALUE = "AND value IS NOT DISTINCT FROM was_value"
-BEATS = "AND fence IS NOT DISTINCT FROM was_fence AND at_ms IS NOT DISTINCT FROM was_at_ms"
-IN_TIME = "now_ms BETWEEN moment_ms AND not_after_ms"
-WAIT = "least(wait_ms, not_after_ms - now_ms + 1)"
+REVISION = "AND revision IS NOT DISTINCT FROM q.was_revision AND live IS NOT DISTINCT FROM q.was_live"
+VALUE = "AND value IS NOT DISTINCT FROM q.was_value"
+BEATS = "AND fence IS NOT DISTINCT FROM q.was_fence AND at_ms IS NOT DISTINCT FROM q.was_at_ms"
+IN_TIME = "now_ms BETWEEN q.moment_ms AND q.not_after_ms"
+WAIT = "least(q.wait_ms, q.not_after_ms - now_ms + 1)"
 FUNCTION: dict[str, tuple[list[tuple[str, str]], Check]] = {
     "no comparison": ([(REVISION, ""), (VALUE, ""), (BEATS, "")], no_update_is_lost),
     "only revisions compared": ([(VALUE, "")], a_deletion_is_noticed),
     "beats not compared": ([(BEATS, "")], a_renewal_is_noticed),
     "others not compared": ([(" AND others_same", "")], another_record_is_noticed),
-    "lock not asked for": ([("pg_try_advisory_xact_lock(the_lock)", "true")], both_ways_know_of_each_other),
-    "late requests carried out": ([(IN_TIME, "true"), (WAIT, "wait_ms")], the_late_are_refused),
-    "no nonce written": ([("IF the_nonce IS NOT NULL", "IF false")], cut_transitions_happen_once),
-    "no hint": ([("PERFORM pg_notify(the_channel, the_journal);", "")], hints_of_transitions_come),
+    "lock not asked for": ([("pg_try_advisory_xact_lock(q.lock)", "true")], both_ways_know_of_each_other),
+    "late requests carried out": ([(IN_TIME, "true"), (WAIT, "q.wait_ms")], the_late_are_refused),
+    "no nonce written": ([("IF q.nonce IS NOT NULL", "IF false")], cut_transitions_happen_once),
+    "no hint": ([("PERFORM pg_notify(q.channel, q.journal);", "")], hints_of_transitions_come),
 }
 
 
