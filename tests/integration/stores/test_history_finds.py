@@ -21,6 +21,7 @@ from sharedstate.store import BEAT, Decision, Snapshot
 from sharedstate.testing.memory import MemoryStore
 from sharedstate_adapters.git.remote import Remote
 from sharedstate_adapters.postgres.statements import Statements
+from sharedstate_adapters.postgres.writing import Writer
 from sharedstate_adapters.redis import store as redis_module
 from sharedstate_adapters.redis.scripts import Script
 from tests.integration.stores.grounds import SERVED, Ground
@@ -135,7 +136,8 @@ def without_a_comparison(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_the_lock_of_a_record(patch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL: nobody waits for the other's transaction."""
+    """PostgreSQL: nobody waits for the other's transaction, nor compares."""
+    patch.setattr(Writer, "at_once_max", 0)
     made = Statements.__init__
 
     def init(self: Statements, schema: str, channel: str) -> None:
