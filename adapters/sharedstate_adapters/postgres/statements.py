@@ -62,6 +62,7 @@ class Statements:
         self.notify = named("SELECT pg_notify('#channel', %s)")
         self.listen = named('LISTEN "#channel"')
         self.mark = named("INSERT INTO $nonces (nonce) VALUES (%s)")
+        self.use_up = named("INSERT INTO $nonces (nonce, result) VALUES (%s, %s) ON CONFLICT DO NOTHING")
         self.mark_result = named(_MARK_RESULT)
         self.make_head = named("INSERT INTO $journals (name, last) VALUES (%s, 0) ON CONFLICT DO NOTHING")
         self.hold_head = named("SELECT last FROM $journals WHERE name = %s FOR UPDATE")

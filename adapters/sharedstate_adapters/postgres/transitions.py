@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, Generic
 
-from sharedstate.errors import SharedStateError, StoreUnavailable
+from sharedstate.errors import OutcomeUnknown, SharedStateError, StoreUnavailable
 from sharedstate.guessing import Attempt, Memory, Name, Sight, Step
 from sharedstate.store import Decision, Snapshot, T
 from sharedstate.values import Value
@@ -21,6 +21,7 @@ from sharedstate_adapters.postgres.statements import BEGIN, Statements, bounds, 
 from sharedstate_adapters.postgres.wire import Patience
 
 KEPT_S: Final = 3600  # how long the mark of a change stays; no operation is under way longer
+USED_UP: Final = -1  # what stands beside a nonce that nobody may use any more
 AT_ONCE_MAX: Final = 2  # then the lock is waited for
 _GUESS_MS_MAX: Final = 1_000
 _GUESSED_CHARACTERS_MAX: Final = 16_384
@@ -49,7 +50,7 @@ class Terms(Value):
     sql: Statements
     level: int
     where: str
-    nonce: str
+    new_nonce: Callable[[], str]
     journal: str
     durable: bool
     derived: bool
@@ -66,6 +67,7 @@ class Transition(Generic[T]):
         self._mind = mind
         self._patience = patience
         self._line: Line | None = None
+        self._nonce = terms.new_nonce()
         self._sent: Decision[T] | None = None  # what may have been carried out although no answer came
         self._began_ms = 0
         self._runs: Attempt[T, Look, Change, Seen] = Attempt(
@@ -129,7 +131,7 @@ class Transition(Generic[T]):
             change,
             others,
             level=terms.level,
-            nonce=terms.nonce,
+            nonce=self._nonce,
             journal=terms.journal,
             channel=terms.sql.channel,
             not_after_ms=change.at_ms + (min(left_ms, _GUESS_MS_MAX) if step.reckoned else left_ms),
@@ -182,7 +184,7 @@ class Transition(Generic[T]):
         terms = self._terms
         texts, values = in_two(
             *(sql, self._place, step.look, step.change),
-            nonce=terms.nonce,
+            nonce=self._nonce,
             journal=terms.journal,
             durable=terms.durable,
             confirms=row[2] != _OFF,
@@ -201,18 +203,25 @@ class Transition(Generic[T]):
             self._began_ms = self._began_ms or step.change.at_ms
 
     def _was_applied(self, line: Line) -> bool:
-        """Whether an earlier try, whose answer was lost, was carried out. Its lock is waited for first."""
+        """Whether an earlier try, whose answer was lost, was carried out; if not, it never will be.
+
+        Its lock is waited for first. It may not even have arrived: then its nonce is used up here, so that it fails
+        when it does. Else what it changes would look like somebody else's to the next try.
+        """
         if self._sent is None:
             return False
         sql, what, left_s = self._terms.sql, self._place.what, self._patience.left_s
         with doubt(what):
             text = f"{self._begin()}; {sql.lock}; {sql.now}"
             now_ms = line.ask(text, (self._place.lock,), left_s, what=what)[0][0]
-            found = line.ask(sql.applied, (self._terms.nonce,), self._patience.left_s, what=what)
-            line.roll_back()
-            if not found and now_ms - self._began_ms > KEPT_S * 500:
+            text = f"{sql.use_up}; {sql.applied}; COMMIT"
+            found = line.ask(text, (self._nonce, USED_UP, self._nonce), self._patience.left_s, what=what)
+            if found[0][0] != USED_UP:
+                return True
+            if now_ms - self._began_ms > KEPT_S * 500:
                 raise StoreUnavailable("its answer was lost too long ago")
-        return bool(found)
+        self._nonce = self._terms.new_nonce()
+        return False
 
     def _begin(self) -> str:
         return f"{BEGIN}; {bounds(server_ms(self._patience.left_s))}; {idleness(self._patience)}"
@@ -231,7 +240,7 @@ def doubt(what: str, *, only_if: bool = True) -> Generator[None]:
     except SharedStateError as error:
         if not only_if:
             raise
-        raise StoreUnavailable(
+        raise OutcomeUnknown(
             f"{what}: an answer was lost, and whether it was carried out is not known: {error}",
             hint="read the state again before acting; it was carried out wholly or not at all",
         ) from None

@@ -64,7 +64,7 @@ class Writer:
             sql=self._sql,
             level=len(self._steps),
             where=self._where,
-            nonce=self._nonce(),
+            new_nonce=self._nonce,
             journal=journal,
             durable=durable,
             derived=derived,

@@ -12,6 +12,8 @@ import pytest
 from sharedstate.errors import StoreUnavailable
 from sharedstate.store import Decision, Document, Entry, Snapshot
 from sharedstate.testing.proxy import Direction
+from sharedstate_adapters.postgres.line import Line
+from sharedstate_adapters.postgres.transitions import Transition
 from tests.integration.postgres.conftest import Counted, Lane
 from tests.integration.postgres.stores import check_counts, counted_on, postgres_store
 
@@ -142,6 +144,33 @@ def test_a_request_that_arrives_after_its_sender_gave_up_is_refused(lane: Lane, 
             check_counts(lane.judge, 0)
             assert len(list(lane.judge.read("log"))) == 1 or whole
     counted(14)
+
+
+@pytest.mark.parametrize("again", ["counts", "refuses"])
+def test_a_request_that_arrives_between_the_question_for_it_and_the_next_try_changes_nothing(
+    lane: Lane, again: str, monkeypatch: pytest.MonkeyPatch, counted: Counted
+) -> None:
+    """Else its effect would be seen as somebody else's, and the answer be that of another decision."""
+    asked = Transition._was_applied
+
+    def asks(self: Transition[Any], line: Line) -> bool:
+        found = asked(self, line)
+        if lane.proxy.cuts:
+            lane.proxy.deliver()
+        return found
+
+    def once(snapshot: Snapshot) -> Decision[int]:
+        if again == "refuses" and snapshot.revision > 1:
+            return Decision(result=0)
+        return counted_on(snapshot)
+
+    monkeypatch.setattr(Transition, "_was_applied", asks)
+    assert lane.store.transact("counters", "c", once) == 1  # remembered: the next one is one message
+    lane.proxy.hold(after=0)
+    assert lane.store.transact("counters", "c", once) == 2
+    assert lane.proxy.cuts == 1
+    check_counts(lane.judge, 2)
+    counted(2)
 
 
 def test_a_server_that_never_answers_is_given_up_in_time_and_the_doubt_is_said(lane: Lane, way: str) -> None:

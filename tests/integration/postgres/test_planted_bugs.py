@@ -19,6 +19,7 @@ from sharedstate_adapters.postgres import transitions
 from sharedstate_adapters.postgres.migrator import shipped
 from sharedstate_adapters.postgres.statements import Statements
 from sharedstate_adapters.postgres.store import PostgresStore
+from sharedstate_adapters.postgres.transitions import USED_UP
 from sharedstate_adapters.postgres.wire import Patience
 from sharedstate_adapters.postgres.writing import Writer
 from tests.integration.postgres.conftest import Lane
@@ -234,6 +235,10 @@ def _no_lock(text: str) -> str:
     return "SELECT %s::bigint"
 
 
+def _never_applied(text: str) -> str:
+    return text.replace("SELECT result", f"SELECT {USED_UP}")
+
+
 def _no_row(text: str) -> str:
     del text
     return "SELECT %s"
@@ -251,7 +256,7 @@ PLANTED: dict[str, tuple[Plant, Check]] = {
     ),
     "a sequence object": (sql(log=_from_a_sequence), failed_transitions_leave_no_gap),
     "no nonce written": (sql(mark=_no_row), cut_transitions_happen_once),
-    "nonce not looked for": (sql(applied=lambda text: f"{text} AND false"), cut_transitions_happen_once),
+    "nonce not looked for": (sql(applied=_never_applied), cut_transitions_happen_once),
     "nonces of appends may be doubled": (sql(mark_result=_another_nonce), late_appends_happen_once),
     "no hint": (sql(notify=_no_row), hints_come),
     "host clock": (host_clock, clocks_may_be_off),
