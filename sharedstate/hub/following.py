@@ -157,7 +157,7 @@ class Follower:
         cursor, mark, found = self._cursor, mark_of(entry), list[Told]()
         if cursor.sequence and entry.sequence != cursor.sequence + 1:
             self._cursor = cursor.replace(sequence=entry.sequence - 1, mark="")
-            found = [self._gap(f"events {cursor.sequence + 1} to {entry.sequence - 1} are not there any more")]
+            found += [self._gap(f"events {cursor.sequence + 1} to {entry.sequence - 1} are not there any more")]
         self._cursor = cursor.replace(sequence=entry.sequence, mark=mark)
         self._recent.append((entry.sequence, mark))
         if self._kept is not None:

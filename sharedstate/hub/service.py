@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -231,7 +231,7 @@ class Hub:
             return decision.replace(events=tuple({**event, "id": mark} for event in decision.events))
 
         answer = self._ends.local.transact(CONTEXTS, agent, marked, journal=OFFLINE)
-        if answer is not False:  # there was nobody to delete
+        if answer:  # else there was nobody to delete
             self._waiting.kept()
         return answer
 
@@ -344,7 +344,7 @@ class Hub:
 
 
 @contextmanager
-def _noting(faults: list[StoreError]) -> Iterator[None]:
+def _noting(faults: list[StoreError]) -> Generator[None]:
     try:
         yield
     except StoreError as error:

@@ -349,7 +349,7 @@ def _object(text: str, what: str) -> dict[str, Any]:
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    kinds = {bool: "true or false", str: "a text", list: "a list"}
+    kinds: dict[type[object], str] = {bool: "true or false", str: "a text", list: "a list"}
     return kinds.get(type(value), "a number")
 
 
