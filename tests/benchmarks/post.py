@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from time import perf_counter, perf_counter_ns
 from typing import Any
@@ -133,7 +133,7 @@ def _flushed(
 
 
 @contextmanager
-def gateway(root: str) -> Iterator[str]:
+def gateway(root: str) -> Generator[str]:
     """The URL of a real gateway process over this root."""
     argv = [sys.executable, "-m", "sharedstate_cli", "serve", "--json", "--dir", root, "--port", "0", "--allow-write"]
     env = {**os.environ, "SHARED_STATE_HTTP_TOKEN": GATEWAY_TOKEN}

@@ -7,7 +7,7 @@ common clock: a claim may be taken over early there, is told as lost then, and i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -73,7 +73,7 @@ def taken_over(state: SharedState, task: str, *, within_ms: int) -> tuple[int, i
 
 
 @contextmanager
-def pairs_on(place: Place) -> Iterator[list[Pair]]:
+def pairs_on(place: Place) -> Generator[list[Pair]]:
     """A holder and another machine for each way in which their clocks may differ, each with a task of their own."""
     with ExitStack() as ends:
         yield [
