@@ -42,7 +42,7 @@ class Sentinels:
             try:
                 told = _fields(_asked(connection, self._service))
             except redis.AuthenticationError as error:
-                raise refused_login(without(error, self._secret), where=f"the sentinels of {self._where}") from None
+                raise refused_login(without(error, self._secret), where=f"{host[0]}:{host[1]}, a sentinel,") from None
             except (redis.RedisError, OSError) as error:
                 reasons.append(f"{host[0]}:{host[1]}: {shown(without(error, self._secret))}")
                 continue
