@@ -154,7 +154,6 @@ def dialer(address: Address, *, timeout_s: float, host: Host) -> Dial:
         address.hosts,
         address.service,
         connect=lambda place: _watcher(address, place, host),
-        where=where,
         secret=address.sentinel_password,
     )
 

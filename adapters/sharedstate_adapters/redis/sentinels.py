@@ -22,14 +22,12 @@ class Sentinels:
         service: str,
         *,
         connect: Callable[[Host], Any],
-        where: str,
         secret: str = "",
     ) -> None:
         self._hosts = hosts
         self._secret = secret
         self._service = service
         self._connect = connect
-        self._where = where
 
     def primary(self, limit_s: float) -> Host:
         """Where the primary is, as the first sentinel says that knows one that is up. Raises `Away`, `BadSettings`."""
