@@ -16,5 +16,9 @@ def masked(text: str) -> str:
     """
     if "://" not in text:
         return text
-    without_users = re.sub(r"(?<=://)[^\s'\",]*@", f"{MASK}@", text)
-    return re.sub(r"(?<=://)([^\s'\",?#]*)[?#][^\s'\",]*", rf"\1?{MASK}", without_users)
+    return re.sub(r"(?<=://)([^\s'\",?#]*)[?#][^\s'\",]*", rf"\1?{MASK}", without_users(text))
+
+
+def without_users(text: str) -> str:
+    """The text with user names and passwords alone taken out of every URL in it; queries stay as they are."""
+    return re.sub(r"(?<=://)[^\s'\",]*@", f"{MASK}@", text)

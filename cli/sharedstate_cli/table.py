@@ -205,7 +205,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         name="doctor",
-        about="Examine the state root and say what is wrong.",
+        about="Examine the state, its store and this machine, and say what is wrong.",
         handler="sharedstate_cli.verbs.doctor:doctor",
         params=(
             Param(

@@ -173,7 +173,7 @@ HOT: Final[tuple[Command, ...]] = (
     ),
     Command(
         name="whoami",
-        about="Show the owner that claims are made for, and the state root.",
+        about="Print the owner that claims are made for; with --json also the state root.",
         handler="sharedstate_cli.verbs.whoami:whoami",
         hot=True,
     ),

@@ -21,6 +21,7 @@ from sharedstate_adapters.git.command import Git, environment
 SCHEME: Final = "git+ref"
 REFS: Final = "refs/sharedstate"
 PATIENCE_S: Final = 10.0
+NAMES = "a NAME has one to five parts of A-Z a-z 0-9 . _ -, as in git+ref://origin/state or git+ref://origin/team/state"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,4}")
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,99}")
 _SSH = re.compile(r"(?:ssh://|(?:[^/:@]+@)?[^/:]+:(?!//))")
@@ -48,7 +49,7 @@ def read_address(url: str, *, folders: tuple[str, ...], host: Host) -> Address:
     remote, _, name = place.partition("/")
     shown = masked_url(url)[:200]
     if scheme != SCHEME or not _is_ref_name(unquote(name)):
-        raise BadSettings(f"SHARED_STATE_URL: expected git+ref://REMOTE/NAME, not {shown!r}")
+        raise BadSettings(f"SHARED_STATE_URL: expected git+ref://REMOTE/NAME, not {shown!r}", hint=NAMES)
     given = dict(parse_qsl(query, keep_blank_values=True))
     address = given.pop("remote", "")
     if given:

@@ -240,6 +240,7 @@ class CountersField(Open):
 class StatusAnswer(Ok):
     """`status`."""
 
+    store: str
     root: str
     owner: str
     tasks: Count

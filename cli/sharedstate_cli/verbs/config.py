@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from sharedstate.addresses import masked
+from sharedstate.addresses import masked, without_users
 from sharedstate.errors import BadSettings
+from sharedstate.masking import masked_url
 from sharedstate.settings import SETTINGS, Setting, Settings
 from sharedstate_cli.report import Grid, Report, error_document
 from sharedstate_cli.session import Session
@@ -49,6 +50,8 @@ def _shown(setting: Setting, value: Any) -> Any:
         return tuple(masked(item) for item in value)
     if setting.name == "url" and isinstance(value, str) and value and ("://" not in value or len(value.split()) > 1):
         return SECRET  # no address, or one with a blank in it: nobody knows which part of it is secret
+    if setting.name == "url" and isinstance(value, str):
+        return masked_url(without_users(value))  # prefix, schema and the like are what people look for
     return masked(value) if isinstance(value, str) else value
 
 

@@ -280,10 +280,23 @@ def _told(one: Told) -> Report:
         document = {"ok": True, "gap": one.reason, "cursor": one.cursor, "snapshot": _unified(one.snapshot)}
         return Report(document=document, lines=(f"events may be missing here: {one.reason}",))
     document = {"ok": True, "sequence": one.sequence, "at": iso_of_ms(one.at_ms), "cursor": one.cursor}
-    body = jsonio.encode_line(dict(one.body)).decode().strip()
+    body = _event_line(dict(one.body))
     mark = "  (here only)" if one.local else ""
     line = f"{moment(one.at_ms)}  {body}{mark}"
     return Report(document={**document, "event": dict(one.body), "local": one.local}, lines=(line,))
+
+
+def _event_line(body: dict[str, Any]) -> str:
+    """Type and agent, then the rest as `name=value`; texts that are one word stand without quotes."""
+    kind, agent = body.pop("type", ""), body.pop("agent", None)
+    facts = [f"{_word(name)}={_word(value)}" for name, value in body.items() if value is not None]
+    return "  ".join(part for part in (_word(kind), "" if agent is None else _word(agent), " ".join(facts)) if part)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str) and value and not any(one.isspace() or one in "\"'=" for one in value):
+        return value
+    return jsonio.encode_line({"": value}).decode().strip()[4:-1]
 
 
 def _notes(seen: Unified) -> tuple[str, ...]:

@@ -36,7 +36,10 @@ def merge_driver(
             raise InvalidInput("--repair: name at least one file")
         return _report([(path, _repaired(path)) for path in files])
     if len(files) not in (3, 4):
-        raise InvalidInput("expected BASE OURS THEIRS [PATH], as git gives them: %O %A %B %P")
+        raise InvalidInput(
+            "expected BASE OURS THEIRS [PATH], as git gives them: %O %A %B %P",
+            hint="git calls this: claims merge-driver --install says how; by hand: --repair FILE…",
+        )
     base, ours, theirs = files[:3]
     named = files[3] if len(files) == 4 else ours
     raws = [_read(path) for path in (base, ours, theirs)]

@@ -25,7 +25,12 @@ def selftest(session: Session, *, folder: str | None = None, url: str | None = N
         return _of_store(session, url)
     if url is not None:
         folder = url.removeprefix("file://")
-    return _of_folder(session, folder)
+    report = _of_folder(session, folder)
+    shared = session.state.settings.url if folder is None else ""
+    if not shared or shared.startswith("file://"):
+        return report
+    note = 'these are the files of this machine; the shared store: claims selftest --url "$SHARED_STATE_URL"'
+    return report.replace(notes=(note,))
 
 
 def _of_store(session: Session, url: str) -> Report:

@@ -22,6 +22,9 @@ def copy(session: Session, *, source: str, target: str) -> Report:
     from sharedstate.transfer import copy_store
 
     urls = (_url(source), _url(target))
+    folder = urls[0].removeprefix("file://")
+    if folder != urls[0] and not os.path.isdir(folder):
+        raise Usage(f"FROM: no such folder: {folder[:200]!a}")
     if urls[0] == urls[1]:
         raise Usage(f"FROM and TO are the same store: {masked_url(source)}")
     opened: list[Portable] = []
@@ -68,6 +71,7 @@ def _report(done: TransferReport, *, shown: tuple[str, str]) -> Report:
     left = done.problem_count - len(done.problems)
     problems = (*done.problems, f"and {left} more") if left else done.problems
     verdict = "compared: the same" if done.verified else f"not the same: {done.problem_count} differences"
+    empty = not (done.records or done.entries or done.same or done.problem_count)
     return Report(
         code=EXIT_OK if done.verified else EXIT_UNEXPECTED,
         document={
@@ -86,6 +90,7 @@ def _report(done: TransferReport, *, shown: tuple[str, str]) -> Report:
             f"{done.same} were there already; {verdict}",
         ),
         problems=problems,
+        notes=(f"nothing stands in {shown[0]}: is that the store you mean?",) if empty else (),
     )
 
 

@@ -100,6 +100,16 @@ class Breaks:
         return self._store.load_entries(journal, entries)
 
 
+def test_a_copy_of_nothing_is_told_and_a_folder_that_is_not_there_refused(shell: Shell, tmp_path: Path) -> None:
+    target = str(tmp_path / "target")
+    (tmp_path / "empty").mkdir()
+    wrong = shell.text("store copy", str(tmp_path / "nowhere"), target)
+    assert (wrong.code, "no such folder" in wrong.err) == (2, True)
+    assert not (tmp_path / "nowhere").exists()
+    empty = shell.text("store copy", str(tmp_path / "empty"), target)
+    assert (empty.code, "nothing stands in" in empty.err) == (0, True)
+
+
 @pytest.mark.parametrize("target", sorted({"files", "postgres", "redis"} & set(PLACES)))
 def test_a_copy_that_was_cut_off_goes_on(target: str, shell: Shell, tmp_path: Path) -> None:
     old, new = made("files", tmp_path), made(target, tmp_path)

@@ -163,6 +163,14 @@ def test_a_time_to_live_can_be_taken_away(shell: Shell) -> None:
     assert "ttl_s" not in shell("hub update ada --ttl 0").document
 
 
+def test_watching_shows_people_who_did_what(shell: Shell) -> None:
+    shell("hub update ada --status", "at work", "--set", "a=1")
+    shell("hub record task ada T-1 complete --result", '{"files": 3}')
+    first, *_, last = shell.text("hub watch --after first --count 3").out.splitlines()
+    assert '  context_updated  ada  number=1 status="at work" ' in first
+    assert '  task_recorded  ada  result={"files":3} status=complete task=T-1' in last
+
+
 def test_watching_goes_on_from_a_cursor(shell: Shell) -> None:
     for number in range(3):
         shell("hub update ada --set", f"n={number}")

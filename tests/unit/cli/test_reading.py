@@ -129,6 +129,25 @@ def test_status_counts_tasks_and_events(shell: Shell) -> None:
     assert document["counters"]["by_type"] == {"claimed": 2, "released": 1}
     assert document["counters"]["by_reason"] == {"released/complete": 1}
     assert document["root"] == str(shell.root)
+    assert document["store"] == f"file://{shell.root}"
+
+
+def test_status_names_the_shared_store_without_its_secrets(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.store = MemoryStore(shell.host)
+    monkeypatch.setenv("SHARED_STATE_URL", "redis://fleet:hidden-word@db:6379/0?prefix=ours")
+    assert shell("status").document["store"] == "redis://…@db:6379/0?prefix=ours"
+    assert "redis://…@db:6379/0?prefix=ours" in shell.text("status").out
+
+
+def test_config_show_tells_what_a_url_asks_for_without_its_secrets(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.store = MemoryStore(shell.host)
+    url = "redis+sentinel://fleet:hid/den-word@db/main?prefix=ours&sentinel_password=hidden-word"
+    monkeypatch.setenv("SHARED_STATE_URL", url)
+    shown = shell.text("config show").out
+    assert "prefix=ours" in shown
+    assert "den-word" not in shown
 
 
 def test_sweep_finds_stale_claims_and_still_exits_0(shell: Shell) -> None:

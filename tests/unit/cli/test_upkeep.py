@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from sharedstate.ids import record_name
+from sharedstate.testing.memory import MemoryStore
 from tests.unit.cli.shell import Shell
 
 GOLDEN = Path(__file__).parents[2] / "data" / "legacy"
@@ -89,3 +92,12 @@ def test_doctor_fails_for_an_unsafe_root(shell: Shell) -> None:
 
 def test_selftest_refuses_what_is_no_folder(shell: Shell, tmp_path: Path) -> None:
     assert shell("selftest", str(tmp_path / "missing")).code == 2
+
+
+def test_selftest_says_that_a_folder_is_not_the_shared_store(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sharedstate.files.selftest.run_selftest", lambda _: ())
+    assert not shell("selftest").err
+    monkeypatch.setenv("SHARED_STATE_URL", "redis://127.0.0.1:1/0")
+    shell.store = MemoryStore()
+    assert "claims selftest --url" in shell("selftest").err
+    assert not shell("selftest", str(shell.root.parent)).err, "who names a folder means it"
