@@ -19,6 +19,9 @@ DRIVER: Final = "claims merge-driver -- %O %A %B %P"
 NAME: Final = "sharedstate"
 BYTES_MAX: Final = 64 * 1024 * 1024
 _PATIENCE_S: Final = 10.0
+_IGNORED: Final = (
+    "git ignores the default state root; first name one for git: SHARED_STATE_DIR=state, or dir in sharedstate.toml"
+)
 
 
 def merge_driver(
@@ -121,9 +124,10 @@ def _install(session: Session, *, apply: bool) -> Report:
     settings = {f"merge.{NAME}.name": "shared state: no fence lowered, no value lost", f"merge.{NAME}.driver": DRIVER}
     commands = [f"git config {name} {_quoted(value)}" for name, value in settings.items()]
     document = {"ok": True, "applied": apply, "attributes": attributes, "config": settings}
+    notes = () if session.state.settings.dir else (_IGNORED,)
     if not apply:
         lines = ("# each clone:", *commands, "# .gitattributes, committed:", *attributes)
-        return Report(code=EXIT_OK, document=document, lines=lines)
+        return Report(code=EXIT_OK, document=document, lines=lines, notes=notes)
     for name, value in settings.items():
         _configure(tree.common, name, value)
     path = os.path.join(tree.common, "info", "attributes")
@@ -133,7 +137,9 @@ def _install(session: Session, *, apply: bool) -> Report:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "a", encoding="utf-8") as file:
             file.write("".join(f"{line}\n" for line in ([""] if held and not held.endswith("\n") else []) + missing))
-    return Report(code=EXIT_OK, document=document, lines=(f"git merges {folder} in this clone with `claims`",))
+    return Report(
+        code=EXIT_OK, document=document, lines=(f"git merges {folder} in this clone with `claims`",), notes=notes
+    )
 
 
 def _folder(session: Session, tree: Worktree) -> str:

@@ -174,3 +174,10 @@ def test_a_file_is_merged_whatever_it_is_called(repository: Path, name: str) -> 
     merged = json.loads((repository / name).read_text())
     assert (merged["a"], merged["b"]) == (2, 3)
     assert not (repository / "pwned").exists()
+
+
+def test_who_keeps_the_default_root_is_told_that_git_ignores_it(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    assert "git ignores the default state root" in claims(tmp_path, "merge-driver", "--install").stderr
+    named = claims(tmp_path, "--dir", STATE, "merge-driver", "--install")
+    assert (named.returncode, named.stderr) == (0, "")
