@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 10.0
 OP_MARGIN_MS: Final = 60_000  # how much longer than any request may be under way its mark stays
 TRIES_MAX: Final = 10_000
+_USED_UP: Final = b"-"  # no change: a nonce that nobody may use any more
 _GUESSED_BYTES_MAX: Final = 16_384
 _WATCH_S: Final = 1.0
 _JITTER_S: Final = 0.002
@@ -194,9 +195,14 @@ class RedisStore:
         for number in range(TRIES_MAX):
             if tried.change.is_empty:
                 return tried.decision.result
+            lost_count = self._wire.lost_count
             answer = self._write(place, tried, nonce, patience, journal=journal, durability=durability)
             if is_done(answer):
                 return tried.decision.result
+            if self._wire.lost_count != lost_count:
+                if not self._used_up(nonce, patience, what=place.what):
+                    return tried.decision.result
+                nonce = self._nonce()
             tried = attempt.upon(*self._told(place, tried, answer))
             if patience.left_s <= 0:
                 break
@@ -335,6 +341,16 @@ class RedisStore:
             self._clock.heard(*divmod(answer, 1_000_000))
             self._keep((place.collection, place.key), (change.raw_after, change.beat_after), look.now.at_ms)
         return answer
+
+    def _used_up(self, nonce: str, patience: Patience, *, what: str) -> bool:
+        """Whether no request with this nonce can change anything any more; False when one has.
+
+        A first one may still be under way, and find everything as it was again.
+        """
+        op = self.keys.op(nonce)
+        self._wire.ask(("SET", op, _USED_UP, "NX", "PX", self._op_ms), patience, what=what)
+        found: bytes | None = self._wire.ask(("GET", op), patience, what=what)
+        return found == _USED_UP
 
     def _append(self, script: Script, journal: str, words: Sequence[Any], check_end: Callable[[int], None]) -> int:
         what = f"journal {journal}"

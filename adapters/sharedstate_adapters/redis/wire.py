@@ -41,13 +41,15 @@ class Patience:
 
 
 class Wire:
-    """The way to one server, for any number of threads. `away_s`: how long to look for a server that is not there."""
+    """The way to one server, for any number of threads. `lost_count`: requests to change something that were sent, and
+    whose answer did not come: they may still be under way."""
 
     def __init__(self, dial: Dial, *, host: Host, where: str) -> None:
         self._dial = dial
         self._host = host
         self._idle: deque[Line] = deque()
         self.where = where
+        self.lost_count = 0
 
     def run(
         self,
@@ -102,7 +104,9 @@ class Wire:
                 now_s = self._host.monotonic_s()
                 lost_s = lost_s or now_s
                 self.close()  # what one has lost, the others have, too
-                doubt = doubt or (writes and lost.sent)
+                if writes and lost.sent:
+                    doubt = True
+                    self.lost_count += 1
                 nap_s = self._nap_s(tries)
                 if patience.left_s <= nap_s or (not doubt and now_s - lost_s > AWAY_S_MAX):
                     raise self._gone(lost.reason, what=what, doubt=doubt) from None

@@ -11,6 +11,7 @@ import pytest
 
 from sharedstate.errors import StoreBusy, StoreUnavailable
 from sharedstate.store import Decision, Document, Entry, Snapshot
+from sharedstate.testing.contracts.steps import removes, writes
 from sharedstate.testing.proxy import Direction
 from tests.integration.redis.conftest import Counted, Lane
 from tests.integration.redis.stores import check_counts, counted_on, redis_store
@@ -134,6 +135,31 @@ def test_a_request_that_arrives_after_its_sender_gave_up_is_refused(lane: Lane, 
         check_counts(lane.judge, 0)
         assert list(lane.judge.read("log")) == []
     counted(10)
+
+
+def test_a_request_that_arrives_after_its_sender_was_told_of_another_has_no_effect(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the other has gone again, so that all is as it was when the request was made."""
+
+    def creates(snapshot: Snapshot) -> Decision[bool]:
+        if snapshot.value is not None:
+            return Decision(result=False)
+        return Decision(result=True, write={"by": "me"})
+
+    def naps(tries: int) -> float:
+        if not tries:  # the request is under way, and will be sent again
+            lane.judge.transact("tasks", "T-1", writes({"by": "other"}))
+        return 0.0
+
+    assert lane.store.get("tasks", "T-1") is None
+    monkeypatch.setattr(lane.store._wire, "_nap_s", naps)
+    lane.proxy.hold(after=0)
+    assert lane.store.transact("tasks", "T-1", creates) is False
+    lane.judge.transact("tasks", "T-1", removes)
+    assert lane.proxy.cuts == 1
+    lane.proxy.deliver()
+    assert lane.judge.get("tasks", "T-1") is None, "who was refused has it"
 
 
 def test_a_server_that_never_answers_is_given_up_in_time_and_the_doubt_is_said(lane: Lane) -> None:
