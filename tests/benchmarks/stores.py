@@ -165,7 +165,8 @@ def _filled(bench: Bench, kind: str, place: str, count: int) -> Store:
         "git": filling.git,
     }
     fills[kind](store, count)
+    store.close()
     if kind == "git":
         for repository in (place, os.path.join(os.path.dirname(place), "own", "repository.git")):
             subprocess.run(["git", "-C", repository, "repack", "-adq"], check=True, timeout=600)
-    return store
+    return opened(kind, place, name)
