@@ -164,8 +164,8 @@ def test_a_request_that_arrives_after_its_sender_was_told_of_another_has_no_effe
 
 def test_a_server_that_never_answers_is_given_up_in_time_and_the_doubt_is_said(lane: Lane) -> None:
     hasty = redis_store(lane.url, lock_timeout_ms=1_000)
-    lane.judge.transact("warm", "up", lambda _: Decision(result=None, write={}))  # the server knows the scripts from now
-    lane.judge.append("warm", {})
+    lane.judge.transact("warm", "up", lambda _: Decision(result=None, write={}))
+    lane.judge.append("warm", {})  # the server knows both scripts from now
     hasty.get("counters", "c")
     calls: list[Callable[[], object]] = [
         lambda: hasty.get("counters", "c"),
