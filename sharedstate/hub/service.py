@@ -55,6 +55,7 @@ class Hub:
         self._writer = writer
         self._skew_ms = skew_ms
         self._waiting = Waiting(local)
+        self._blocked: dict[str, str] = {}
         self.events = Events(self._ends, host=host, writer=writer)
 
     @property
@@ -256,12 +257,18 @@ class Hub:
                         taken += not is_old_tombstone(theirs, now_ms=now_ms) and self._adopt(self._ends.local, theirs)
                 elif mine is not None and policy.is_newer(mine, theirs):
                     given += self._adopt(shared, mine)
-            except (Corrupt, InvalidInput):
-                continue  # it cannot be read on that side, or is not taken there; the others go on
+            except (Corrupt, InvalidInput) as error:
+                self._tell_blocked(agent, str(error))
         forwarded = self.events.forward(shared)
         if given or forwarded:
             self.events.name_journal(shared)
         return Reconciled(taken=taken, given=given, forwarded=forwarded)
+
+    def _tell_blocked(self, agent: str, reason: str) -> None:
+        """One side cannot be read, or does not take what the other has; the others go on. Told once."""
+        if self._blocked.get(agent) != reason:
+            self._blocked[agent] = reason
+            logs.warn("the context of %s is not the same on both ends: %s", agent, reason)
 
     def _drop(self, mine: AgentContext) -> None:
         """What the shared store has forgotten."""

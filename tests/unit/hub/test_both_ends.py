@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from sharedstate.clock import Instant
-from sharedstate.errors import Corrupt
+from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.hub.model import CONTEXTS, JOURNAL, AgentContext, Gap
 from sharedstate.hub.service import Hub
 from sharedstate.testing.clock import FakeHost, FakeMachine
@@ -116,6 +117,27 @@ def test_a_record_that_cannot_be_read_blocks_its_agent_and_no_other(raw: bytes, 
         assert there.unified().unreadable == ("ada",)
         with pytest.raises(Corrupt):
             here.update("ada", {"x": 3})
+
+
+def test_what_the_shared_store_does_not_take_is_told_once_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    class Narrow(MemoryStore):
+        def transact(self, collection: str, key: str, *rest: Any, **named: Any) -> Any:
+            if key == "ada" and self.outage is None:
+                raise InvalidInput("larger than this store takes")
+            return super().transact(collection, key, *rest, **named)
+
+    world = World()
+    world.shared = Narrow(world.host)
+    here, _ = world.hub("here")
+    world.shared.outage = AWAY
+    here.update("ada", {"x": 1})
+    here.update("bob", {"x": 1})
+    world.shared.outage = None
+    world.host.advance(60)
+    for _ in range(3):
+        here.reconcile()
+    assert world.shared.get(CONTEXTS, "bob") is not None
+    assert caplog.text.count("larger than this store takes") == 1
 
 
 def test_machines_of_one_name_agree_on_one_of_two_contexts_of_one_version() -> None:
