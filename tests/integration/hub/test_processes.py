@@ -17,7 +17,7 @@ from tests.integration.stores.places import Place
 
 AGENTS = 100
 PROCESSES = 4
-KILLS = 8
+KILLS = 5
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
@@ -87,7 +87,7 @@ def test_a_process_that_is_killed_while_it_updates_leaves_whole_contexts(place: 
 
 def test_a_forwarder_that_is_killed_at_any_moment_forwards_each_event_once(absent: Remote, tmp_path: Path) -> None:
     place, root = place_of(absent, tmp_path), tmp_path / "machine"
-    count = 1_200 // place.pace
+    count = 600 // place.pace
     worker = Worker("publish", root, place.url, "a", count)
     with crew(worker):
         worker.finish()
@@ -118,7 +118,7 @@ def test_each_file_of_the_bridge_has_one_effect_with_four_processes_and_kills(pl
     for number in range(count):
         (folder / f"f{number % 60}.json.part").write_text(json.dumps({"type": "n", "by": "push", "n": number}))
         (folder / f"f{number % 60}.json.part").rename(folder / f"f{number:04}.json")
-    for _ in range(6 if place.pace == 1 else 2):
+    for _ in range(3 if place.pace == 1 else 2):
         workers = [Worker("bridge", machine(place, 0), place.url, str(folder), 60) for _ in range(PROCESSES)]
         with crew(*workers):
             workers[0].listen(lambda said: True)
