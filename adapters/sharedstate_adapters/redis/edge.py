@@ -49,7 +49,7 @@ def away(error: Exception, *, sent: bool) -> Away:
 
 def shown(error: Exception) -> str:
     """The text of a foreign error: one line, short, without secrets."""
-    return masked(" ".join(str(error).split()), characters_max=200) or type(error).__name__
+    return masked(" ".join(str(error).split()), characters_max=200).rstrip(".") or type(error).__name__
 
 
 E = TypeVar("E", bound=Exception)

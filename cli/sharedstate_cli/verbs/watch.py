@@ -87,5 +87,5 @@ def _shown(entry: Entry) -> Report:
     line = " ".join(
         [str(entry.sequence), iso_of_ms(entry.at_ms), str(value.get("type")), str(value.get("task")), *facts]
     )
-    document = {**value, "sequence": entry.sequence, "at": iso_of_ms(entry.at_ms)}
+    document = {**value, "ok": True, "sequence": entry.sequence, "at": iso_of_ms(entry.at_ms)}
     return Report(document=document, lines=(line,))

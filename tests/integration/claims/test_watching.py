@@ -26,7 +26,7 @@ def test_events_appear_as_they_happen_and_ctrl_c_ends_it(arena: Arena) -> None:
         for number in range(3):
             other.claims.claim(f"T{number}")
             event = heard(watching)
-            assert (event["schema"], event["sequence"], event["type"]) == (1, number + 1, "claimed")
+            assert (event["schema"], event["ok"], event["sequence"], event["type"]) == (1, True, number + 1, "claimed")
             assert event["task"] == f"T{number}"
         watching.send_signal(signal.SIGINT)
         assert watching.wait(30) == 130
