@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sharedstate.clock import Instant
 from sharedstate.documents import check_name, check_record, entry_bytes
-from sharedstate.errors import BadSettings, ForkedStore, InvalidInput, StoreBusy
+from sharedstate.errors import BadSettings, ForkedStore, InvalidInput, OutcomeUnknown, StoreBusy, StoreUnavailable
 from sharedstate.guessing import Attempt, Memory, Name, Sight, Step
 from sharedstate.host import Host
 from sharedstate.store import (
@@ -200,7 +200,8 @@ class RedisStore:
             if is_done(answer):
                 return tried.decision.result
             if self._wire.lost_count != lost_count:
-                if not self._used_up(nonce, patience, what=place.what):
+                if not self._used_up(nonce, patience, what=place.what):  # it had arrived: now wait for its replicas
+                    self._write(place, tried, nonce, patience, journal=journal, durability=durability)
                     return tried.decision.result
                 nonce = self._nonce()
             tried = attempt.upon(*self._told(place, tried, answer))
@@ -348,8 +349,11 @@ class RedisStore:
         A first one may still be under way, and find everything as it was again.
         """
         op = self.keys.op(nonce)
-        self._wire.ask(("SET", op, _USED_UP, "NX", "PX", self._op_ms), patience, what=what)
-        found: bytes | None = self._wire.ask(("GET", op), patience, what=what)
+        try:
+            self._wire.ask(("SET", op, _USED_UP, "NX", "PX", self._op_ms), patience, what=what)
+            found: bytes | None = self._wire.ask(("GET", op), patience, what=what)
+        except StoreUnavailable as error:
+            raise OutcomeUnknown(f"{error}; whether it was carried out is not known") from None
         return found == _USED_UP
 
     def _append(self, script: Script, journal: str, words: Sequence[Any], check_end: Callable[[int], None]) -> int:

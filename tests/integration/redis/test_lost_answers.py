@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from sharedstate.errors import StoreBusy, StoreUnavailable
-from sharedstate.store import Decision, Document, Entry, Snapshot
+from sharedstate.errors import OutcomeUnknown, StoreBusy, StoreUnavailable
+from sharedstate.store import KEEP, Decision, Document, Entry, Snapshot
 from sharedstate.testing.contracts.steps import removes, writes
 from sharedstate.testing.proxy import Direction
 from tests.integration.redis.conftest import Counted, Lane
@@ -160,6 +160,42 @@ def test_a_request_that_arrives_after_its_sender_was_told_of_another_has_no_effe
     assert lane.proxy.cuts == 1
     lane.proxy.deliver()
     assert lane.judge.get("tasks", "T-1") is None, "who was refused has it"
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_an_overtaken_request_that_arrives_at_the_last_moment_is_told_as_done_or_as_doubt(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    def creates(snapshot: Snapshot) -> Decision[bool]:
+        return Decision(result=snapshot.value is None, write={"by": "me"} if snapshot.value is None else KEEP)
+
+    def naps(tries: int) -> float:
+        if not tries:
+            lane.judge.transact("tasks", "T-1", writes({"by": "other"}))
+        return 0.0
+
+    ask = lane.store._wire.ask
+
+    def arrives_first(words: Sequence[Any], *rest: Any, **named: Any) -> Any:
+        if words[0] == "SET":
+            lane.judge.transact("tasks", "T-1", removes)
+            lane.proxy.deliver()
+        if is_away:
+            raise StoreUnavailable("away")
+        return ask(words, *rest, **named)
+
+    assert lane.store.get("tasks", "T-1") is None
+    monkeypatch.setattr(lane.store._wire, "_nap_s", naps)
+    monkeypatch.setattr(lane.store._wire, "ask", arrives_first)
+    lane.proxy.hold(after=0)
+    if is_away:
+        with pytest.raises(OutcomeUnknown):
+            lane.store.transact("tasks", "T-1", creates)
+    else:
+        assert lane.store.transact("tasks", "T-1", creates) is True
+    held = lane.judge.get("tasks", "T-1")
+    assert held is not None
+    assert held.value == {"by": "me"}
 
 
 def test_a_server_that_never_answers_is_given_up_in_time_and_the_doubt_is_said(lane: Lane) -> None:
