@@ -16,10 +16,11 @@ from sharedstate.errors import StoreError
 from sharedstate.store import Decision, Snapshot
 from sharedstate.testing.contracts.steps import in_threads, increments, writes
 from sharedstate_adapters.postgres import transitions
+from sharedstate_adapters.postgres.line import Line
 from sharedstate_adapters.postgres.migrator import shipped
 from sharedstate_adapters.postgres.statements import Statements
 from sharedstate_adapters.postgres.store import PostgresStore
-from sharedstate_adapters.postgres.transitions import USED_UP
+from sharedstate_adapters.postgres.transitions import USED_UP, Transition
 from sharedstate_adapters.postgres.wire import Patience
 from sharedstate_adapters.postgres.writing import Writer
 from tests.integration.postgres.conftest import Lane
@@ -29,6 +30,9 @@ from tests.integration.postgres.test_lost_answers import (
 )
 from tests.integration.postgres.test_lost_answers import (
     test_a_request_that_arrives_after_its_sender_gave_up_is_refused as gives_up,
+)
+from tests.integration.postgres.test_lost_answers import (
+    test_a_request_that_arrives_between_the_question_for_it_and_the_next_try_changes_nothing as between,
 )
 from tests.integration.postgres.test_lost_answers import (
     test_a_transition_that_is_cut_anywhere_happens_once_and_is_told as is_cut,
@@ -273,6 +277,16 @@ def test_a_planted_bug_is_found(name: str, lane: Lane, tmp_path: Path, monkeypat
     planted = lane.replace(store=postgres_store(lane.url, lock_timeout_ms=4_000), judge=postgres_store(lane.straight))
     with pytest.raises((AssertionError, StoreError)):
         check(planted, tmp_path)
+
+
+def test_a_nonce_that_is_asked_for_and_not_used_up_is_found(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(self: Transition[object], line: Line) -> bool:
+        sent = self._sent is not None
+        return sent and bool(line.ask(self._terms.sql.applied, (self._nonce,), 5.0, what="planted"))
+
+    monkeypatch.setattr(Transition, "_was_applied", asked)
+    with pytest.raises(AssertionError):
+        between(lane, "counts", monkeypatch, uncounted)
 
 
 REVISION = "AND revision IS NOT DISTINCT FROM q.was_revision AND live IS NOT DISTINCT FROM q.was_live"

@@ -21,6 +21,9 @@ from tests.integration.redis.test_lost_answers import (
     test_a_request_that_arrives_after_its_sender_gave_up_is_refused as gives_up,
 )
 from tests.integration.redis.test_lost_answers import (
+    test_a_request_that_arrives_after_its_sender_was_told_of_another_has_no_effect as told_of_another,
+)
+from tests.integration.redis.test_lost_answers import (
     test_a_transition_that_is_cut_at_any_byte_happens_once_and_is_told as is_cut,
 )
 from tests.integration.redis.test_lost_answers import (
@@ -161,6 +164,12 @@ def test_a_nonce_left_out_of_the_head_is_found(lane: Lane, tmp_path: Path, monke
     monkeypatch.setattr(RedisStore, "_nonce", lambda _: "0" * 32)
     with pytest.raises(AssertionError):
         a_deletion_in_between_is_noticed(lane, tmp_path)
+
+
+def test_a_nonce_that_is_not_used_up_is_found(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RedisStore, "_used_up", lambda *_, **__: True)
+    with pytest.raises(AssertionError):
+        told_of_another(lane, monkeypatch)
 
 
 def test_ages_told_by_the_clock_of_the_host_are_found(
