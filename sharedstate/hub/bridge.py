@@ -70,7 +70,7 @@ class Bridge:
             changed_ms: int | None = None
             try:
                 raw, changed_ms = self._read(name)
-                event = _event_in(raw, name)
+                event = _event_in(raw)
             except FileNotFoundError:
                 continue  # another process was faster
             except (Corrupt, InvalidInput) as error:
@@ -172,9 +172,9 @@ def _turn(name: str) -> tuple[int, str]:
         return 0, name
 
 
-def _event_in(raw: bytes, name: str) -> Document:
+def _event_in(raw: bytes) -> Document:
     if len(raw) > FILE_BYTES_MAX:
         raise InvalidInput(f"more than {FILE_BYTES_MAX} bytes")
-    document = jsonio.decode(raw, what=f"the file {name[:60]!a}")
+    document = jsonio.decode(raw, what="it must hold one JSON object")
     document.setdefault("type", "bridged")
     return checked_event(document)

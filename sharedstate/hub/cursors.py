@@ -49,7 +49,7 @@ def read_cursor(text: object) -> Cursor:
         return Cursor()
     found = _FORM.fullmatch(text)
     if found is None:
-        raise InvalidInput(f"not a cursor: {text[:60]!a}; give one that an event carried, nothing, or `now`")
+        raise InvalidInput(f"not a cursor: {text[:60]!a}; give one that an event carried")
     kept = None
     if found["spool"] is not None:
         kept = Kept(spool=found["spool"], begin=int(found["begin"]), end=int(found["end"]))

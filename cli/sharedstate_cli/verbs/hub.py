@@ -21,6 +21,7 @@ from sharedstate.hub.retention import forget_bridged, forget_done
 from sharedstate.messages.lanes import lane_of
 from sharedstate_cli.hot import Usage
 from sharedstate_cli.human import ago, moment
+from sharedstate_cli.letters import count_of
 from sharedstate_cli.report import Grid, Report, compact
 from sharedstate_cli.running.machine import HUB, machine_guard
 from sharedstate_cli.session import Session
@@ -211,7 +212,9 @@ def _forget(session: Session, *, bridge: str | None) -> None:
     if bridge is not None:
         count += forget_bridged(state.store) + forget_done(bridge, now_ms=state.host.now().at_ms)
     if count:
-        session.emit(Report(document={"ok": True, "forgotten": count}, lines=(f"forgot {count} things a month old",)))
+        session.emit(
+            Report(document={"ok": True, "forgotten": count}, lines=(f"forgot {count_of(count, 'thing')} a month old",))
+        )
 
 
 def _reconcile(session: Session) -> None:
@@ -229,7 +232,7 @@ def _cross(session: Session, *, bridge: str | None) -> None:
         session.note(f"bridge: refused {name}: {reason}")
     if crossing.taken:
         document = {"ok": True, "bridged": list(crossing.taken)}
-        session.emit(Report(document=document, lines=(f"took in {len(crossing.taken)} files",)))
+        session.emit(Report(document=document, lines=(f"took in {count_of(len(crossing.taken), 'file')}",)))
 
 
 # What is shown

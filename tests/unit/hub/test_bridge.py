@@ -40,6 +40,7 @@ def test_the_bridge_takes_each_file_once_and_moves_it_aside(store: MemoryStore, 
     crossing = Bridge(store, str(tmp_path), host=store.host).cross()
     assert plain(crossing.taken) == ["a.json", "b.json"]
     assert plain(name for name, _ in crossing.refused) == ["bad.json", "double.json"]
+    assert all(reason.startswith("it must hold one JSON object: ") for _, reason in crossing.refused)
     assert [entry.value["event"] for entry in store.read(JOURNAL)] == [
         {"type": "bridged", "n": 1},
         {"type": "note", "n": 2},
