@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sharedstate import SharedState
+from sharedstate.errors import SharedStateError
 from sharedstate.hub.model import HubEvent, Unified
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks")
     parser.add_argument("--events", type=int, default=5, help="how many of the last events to show")
     chosen = parser.parse_args()
-    console, events, cursor, count = Console(), deque[HubEvent](maxlen=chosen.events), "", 0
+    console, events, cursor, count = Console(), deque[HubEvent](maxlen=max(0, chosen.events)), "", 0
     with SharedState.open() as state, Live(console=console, auto_refresh=False) as live:
         while not chosen.refreshes or count < chosen.refreshes:
             for one in state.hub.subscribe(cursor, timeout_s=0):
@@ -79,7 +80,7 @@ def main() -> None:
                 print("\n".join(lines(seen, events)), flush=True)
             count += 1
             if count != chosen.refreshes:
-                time.sleep(chosen.every)
+                time.sleep(max(0.05, chosen.every))
 
 
 if __name__ == "__main__":
@@ -87,3 +88,6 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         sys.exit(130)
+    except SharedStateError as error:  # a URL that makes no sense, a login that is refused
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)

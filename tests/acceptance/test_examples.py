@@ -70,6 +70,12 @@ def test_the_dashboard_shows_who_does_what_and_the_last_events(tmp_path: Path) -
     assert "event-5" not in told.stdout
 
 
+def test_the_dashboard_says_in_a_sentence_why_it_cannot_begin(tmp_path: Path) -> None:
+    told = run("hub_dashboard.py", "--refreshes", "1", root=tmp_path, SHARED_STATE_URL="nonsense://x")
+    assert (told.returncode, told.stdout) == (78, "")
+    assert told.stderr.startswith("no store for the URL scheme 'nonsense'")
+
+
 def told_by(root: Path) -> list[dict[str, object]]:
     with SharedState.open(root) as state:
         events = [getattr(one, "body", {}) for one in state.hub.subscribe(timeout_s=0)]
