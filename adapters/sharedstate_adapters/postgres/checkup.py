@@ -32,6 +32,7 @@ _STUCK_S: Final = 60
 _HEAR_S: Final = 2.0
 _PROBE: Final = "claims-doctor"  # no journal has it: hints about other journals wake nobody for long
 _GRANTS: Final = "SELECT t, p FROM unnest(%s::text[]) t, unnest(%s::text[]) p WHERE NOT has_table_privilege(t, p)"
+_CALLABLE: Final = "SELECT coalesce(has_function_privilege(to_regprocedure(%s), 'EXECUTE'), false)"
 _MIGRATE: Final = "run `claims store migrate --plan`, then `claims store migrate`"
 
 
@@ -134,6 +135,9 @@ def _tables(line: Line, sql: Statements, patience: Patience, *, where: str, user
     tables = [f'"{sql.schema}".{name}' for name in _TABLES]
     try:
         lacking = line.ask(_GRANTS, (tables, list(_WRITES)), patience.answer_s, what="asking")
+        change = f'"{sql.schema}".change(jsonb)'
+        if not line.ask(_CALLABLE, (change,), patience.answer_s, what="asking")[0][0]:
+            lacking = [(f"the function {change}, which may be missing", "EXECUTE"), *lacking]
         kept = 0 if lacking else line.ask(sql.kept_count, (), patience.answer_s, what="asking")[0][0]
     except Absent as error:
         yield trouble("postgres_tables", where, f"a table is missing: {error}", "restore the schema from a backup")

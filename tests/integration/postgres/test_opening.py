@@ -143,6 +143,16 @@ def test_a_role_with_the_documented_grants_can_work_and_one_without_is_told(guar
     assert "postgres_grants" in {finding.code for finding in reader.checkup() if finding.severity == "error"}
 
 
+def test_a_function_that_has_gone_is_told() -> None:
+    store = postgres_store(schema_url(uuid4().hex))
+    store.append("log", {"n": 1})
+    codes = {finding.code: finding.severity for finding in store.checkup()}
+    assert codes["postgres_grants"] == "ok"
+    rows(postgres_url(), f'DROP FUNCTION "{store.address.schema}".change(jsonb)')
+    codes = {finding.code: finding.severity for finding in store.checkup()}
+    assert codes["postgres_grants"] == "error"
+
+
 # Migrations
 
 
