@@ -3,7 +3,8 @@
 .PHONY: help venv demo test check lint types mypy pyright imports style bench soak clean
 
 VENV ?= .venv
-WORKERS ?= 2
+# Many tests wait for servers and processes: more workers than the two cores that CI has.
+WORKERS ?= 4
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CODE := sharedstate adapters cli tests $(wildcard examples)
@@ -48,7 +49,7 @@ demo: $(STAMP) ## A fleet on real tasks, then a reviewer on GitHub
 	@KANBAN_REPO= no_proxy=127.0.0.1 $(PY) examples/kanban_reviewer.py
 
 test: $(STAMP) ## All tests but the soak
-	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: lint types imports style ## All static checks
 

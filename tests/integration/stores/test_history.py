@@ -80,6 +80,7 @@ def test_what_all_clients_did_and_heard_is_one_history(
         return
     assert done["killed"] >= 2, done
     assert done["stopped"] >= 1, done
-    assert done["unheard"] >= 1, "nobody died in the middle"
+    if seconds or store != "redis":  # an operation takes 0.2 ms there: the few kills of a short race may all miss it
+        assert done["unheard"] >= 1, "nobody died in the middle"
     if store in SERVED:
         assert min(done[trouble] for trouble in TROUBLES) >= 1, done
