@@ -9,7 +9,7 @@ from sharedstate.clock import Instant
 from sharedstate.errors import Corrupt, InvalidInput
 from sharedstate.host import Host
 from sharedstate.ids import check_id
-from sharedstate.store import DELETE, KEEP, Beat, Decision, Snapshot, Store, Unreadable, Versioned, is_optimistic
+from sharedstate.store import BEAT, DELETE, KEEP, Beat, Decision, Snapshot, Store, Unreadable, Versioned, is_optimistic
 from sharedstate.tasks import administration, policy
 from sharedstate.tasks import outcomes as why
 from sharedstate.tasks.liveness import Liveness, Rules, liveness
@@ -284,7 +284,7 @@ class Tasks:
     # Inside
 
     def _transact(self, task: str, decide: Callable[[TaskState | None, Snapshot], Decision[T]]) -> T:
-        return self.store.transact(TASKS, task, lambda snapshot: decide(self._state(task, snapshot), snapshot))
+        return self._carried(task, lambda snapshot: decide(self._state(task, snapshot), snapshot))
 
     def _transact_judged(
         self, task: str, decide: Callable[[TaskState | None, Liveness | None, Snapshot], Decision[T]]
@@ -299,10 +299,26 @@ class Tasks:
                 suspects.append(alive.future)
             return decide(state, alive, snapshot)
 
-        result = self.store.transact(TASKS, task, judged)
+        result = self._carried(task, judged)
         for beat in suspects[-1:]:
             self._sightings.note(task, beat)
         return result
+
+    def _carried(self, task: str, decide: Callable[[Snapshot], Decision[T]]) -> T:
+        """A decision made and carried out. A record that calls itself claimed, with nobody alive in it, is damaged."""
+        beats: list[bool] = []
+
+        def noted(snapshot: Snapshot) -> Decision[T]:
+            decision = decide(snapshot)
+            beats.append(decision.write is BEAT)
+            return decision
+
+        try:
+            return self.store.transact(TASKS, task, noted)
+        except InvalidInput as error:
+            if not beats or not beats[-1]:
+                raise
+            raise Corrupt(f"task {task}: says that it is claimed, and nobody is alive in it") from error
 
     def _refused_at_a_glance(self, ask: ClaimAsk) -> Refused | None:
         """The refusal that a look without a lock justifies, or None.

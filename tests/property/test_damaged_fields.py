@@ -76,6 +76,7 @@ with tempfile.TemporaryDirectory() as folder:
 @pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(path=st.sampled_from(PLACES), value=st.sampled_from(HARMFUL))
+@example(path=("live",), value=None)
 @example(path=("updated_at",), value="0001-01-01T00:00:00+14:00")
 @example(path=("lease", "claimed_at"), value="9999-12-31T23:59:59.999-14:00")
 @example(path=("lease", "ttl_ms"), value=2**63 - 1)
